@@ -1,0 +1,136 @@
+"""What front ends (CLI, notebook) and their own daemon say to each other over its Unix socket."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from homie_core.model.event import Record
+from homie_core.model.job import MAX_FILES, Ask, Kind, State
+from homie_core.model.names import FileName, GroupId, JobId, NodeName, PeerId
+from homie_core.model.peer import Bytes, Port
+from homie_core.model.wire import Frozen
+
+LocalPath = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""An absolute path on this machine; the daemon runs as the same user."""
+
+Prose = Annotated[str, Meta(max_length=4000)]
+
+
+class Source(Frozen, frozen=True):
+    """One file to send: read from `path`, or given inline as `content` (a cell)."""
+
+    name: FileName
+    path: LocalPath | None = None
+    content: Annotated[bytes, Meta(max_length=1 << 20)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.content is None):
+            raise ValueError("a source has either a path or a content")
+
+
+class RunRequest(Frozen, frozen=True):
+    """Run this on a peer and bring its files back."""
+
+    id: JobId
+    kind: Kind
+    entry: FileName
+    files: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=MAX_FILES)]
+    results: LocalPath
+    """Folder for the files that come back; made when there are any."""
+    args: tuple[str, ...] = ()
+    ask: Ask = Ask()
+    node: Annotated[str, Meta(max_length=80)] | None = None
+    """Name or id prefix of the peer to use; None for the best available."""
+
+
+class Placed(Frozen, frozen=True, tag="placed"):
+    """Which peer takes the job, and why that one."""
+
+    peer: NodeName
+    id: PeerId
+    why: Prose
+    gpus: tuple[str, ...] = ()
+    """Names of the peer's cards, if the job asked for one."""
+
+
+class Transfer(Frozen, frozen=True, tag="transfer"):
+    """Progress of the files going up (to the peer) or down: bytes of all files together."""
+
+    up: bool
+    done: Bytes
+    total: Bytes
+
+
+class Unreachable(Frozen, frozen=True, tag="unreachable"):
+    """The link to the peer broke; the job goes on there and the daemon keeps trying."""
+
+    peer: NodeName
+    why: Prose
+
+
+class Delivered(Frozen, frozen=True, tag="delivered"):
+    """The job's files are here; `notes` says what was not taken and why."""
+
+    folder: LocalPath
+    files: tuple[FileName, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Refused(Frozen, frozen=True, tag="refused"):
+    """No job came of it, or it was lost sight of for good; `error` names the class in `errors`."""
+
+    error: Annotated[str, Meta(max_length=80)]
+    message: Prose
+
+
+class JobEvent(Frozen, frozen=True, tag="job"):
+    """One event of the job, as its host numbered it."""
+
+    record: Record
+
+
+News = Placed | Transfer | Unreachable | Delivered | Refused | JobEvent
+"""What a front end hears about one run: ends with `Refused`, or with `JobEvent` holding `Ended`."""
+
+
+class AddPeer(Frozen, frozen=True):
+    """A peer that broadcast cannot reach."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=253)]
+    port: Port
+
+
+class JobView(Frozen, frozen=True):
+    """A job as lists show it."""
+
+    id: JobId
+    mine: bool
+    """True: I sent it to `peer`; False: I host it for `peer`."""
+    peer: str
+    title: Annotated[str, Meta(max_length=200)]
+    state: State
+    age: float
+    """Seconds since it was submitted."""
+
+
+class Status(Frozen, frozen=True):
+    """How a daemon is doing."""
+
+    name: NodeName
+    id: PeerId
+    group: GroupId
+    version: str
+    pid: int
+    port: Port
+    discovery: Prose
+    """`on, port 5555`, or why not."""
+    sandbox: Prose
+    """What jobs run in here, or empty."""
+    trouble: Prose
+    """Why this node does not take jobs, with the way out; empty if it does."""
+    preparing: Prose
+    """What is under way before jobs can be taken (`pulling python:3.12-slim 40 %`); empty when ready."""
+    addresses: tuple[str, ...] = ()
+    free_cpus: float = 0.0
+    free_memory: Bytes = 0
+    jobs: tuple[JobView, ...] = ()

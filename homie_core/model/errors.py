@@ -1,0 +1,70 @@
+"""What a person must read when something is wrong: what, why, and the next command.
+
+HomieError
+├── ConfigError          the configuration cannot be used
+├── IdentityError        keys or secret are missing, damaged or readable by others
+├── DaemonUnreachable    my own daemon does not answer
+├── NoPeer               nobody suitable is there
+├── PeerUnreachable      a peer does not answer
+├── PeerRefused          a peer answered no, and said why
+├── UnsafeName           a file name that could leave its folder
+├── BadMessage           bytes from elsewhere that are no message of ours
+├── IllegalTransition    an event that cannot happen to a job in this state
+├── TransferError        a file did not arrive as it was announced
+└── SandboxError         no sandbox, or one that could not be made
+"""
+
+
+class HomieError(Exception):
+    """Something a person must read; `str()` of it is the whole message.
+
+    A subclass's docstring is for its developer; the text given here is for its reader: what happened, why,
+    and the command that helps.
+    """
+
+
+class ConfigError(HomieError):
+    """The configuration cannot be used: file, line, key, and what is allowed."""
+
+
+class IdentityError(HomieError):
+    """Keys or secret are missing, damaged, or readable by other users of this machine."""
+
+
+class DaemonUnreachable(HomieError):
+    """The daemon of this user does not answer on its socket."""
+
+
+class NoPeer(HomieError):
+    """No peer fits what was asked; the text says what was asked, who is there, and why they do not fit."""
+
+
+class PeerUnreachable(HomieError):
+    """A peer could not be reached, or could not prove who it is."""
+
+
+class PeerRefused(HomieError):
+    """A peer understood the request and said no; the text is its reason."""
+
+
+class UnsafeName(HomieError):
+    """A file name from elsewhere that could mean a file outside its folder, or garble a terminal."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"unsafe file name {name[:80]!a}: {why}")
+
+
+class BadMessage(HomieError):
+    """Bytes from elsewhere that are not the message that belongs there."""
+
+
+class IllegalTransition(HomieError):
+    """An event that cannot happen to a job in its present state; carries the job's story."""
+
+
+class TransferError(HomieError):
+    """A file did not arrive as it was announced (size, digest), or the link broke."""
+
+
+class SandboxError(HomieError):
+    """No sandbox can be used here, or this one could not be made, started or reached."""

@@ -1,0 +1,79 @@
+"""What happened to a job: numbered facts, kept in its spool and read as `events after N`."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from homie_core.model.job import MAX_FILES, FileRef, Limits, Outcome
+from homie_core.model.names import Digest
+from homie_core.model.wire import Frozen
+
+MAX_OUTPUT = 256 << 10
+"""Upper bound of one Output's data in bytes."""
+
+Text = Annotated[str, Meta(max_length=1 << 20)]
+
+
+class Accepted(Frozen, frozen=True, tag="accepted"):
+    """The host has written the job into its journal and lacks these files."""
+
+    limits: Limits
+    missing: Annotated[tuple[Digest, ...], Meta(max_length=MAX_FILES)]
+
+
+class Queued(Frozen, frozen=True, tag="queued"):
+    """It waits: how many are before it, and for what."""
+
+    position: Annotated[int, Meta(ge=1, le=1_000_000)]
+    reason: Annotated[str, Meta(max_length=500)]
+
+
+class Started(Frozen, frozen=True, tag="started"):
+    """Its program runs, in this kind of sandbox."""
+
+    sandbox: Annotated[str, Meta(max_length=80)]
+
+
+class Output(Frozen, frozen=True, tag="output"):
+    """Bytes its program wrote: to standard output (1) or standard error (2)."""
+
+    stream: Annotated[int, Meta(ge=1, le=2)]
+    data: Annotated[bytes, Meta(max_length=MAX_OUTPUT)]
+
+
+class Raised(Frozen, frozen=True, tag="raised"):
+    """A cell ended with this exception; `traceback` lines may hold colour codes."""
+
+    ename: Annotated[str, Meta(max_length=200)]
+    evalue: Text
+    traceback: Annotated[tuple[Text, ...], Meta(max_length=2000)]
+
+
+class Exited(Frozen, frozen=True, tag="exited"):
+    """Its program has ended; all its output comes before this."""
+
+    outcome: Outcome
+
+
+class Collected(Frozen, frozen=True, tag="collected"):
+    """The files it wrote or changed, and what was not taken (links, devices, unsafe names, too many)."""
+
+    files: Annotated[tuple[FileRef, ...], Meta(max_length=MAX_FILES)]
+    skipped: Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=100)] = ()
+
+
+class Ended(Frozen, frozen=True, tag="ended"):
+    """The last event of every job."""
+
+    outcome: Outcome
+
+
+Event = Accepted | Queued | Started | Output | Raised | Exited | Collected | Ended
+
+
+class Record(Frozen, frozen=True):
+    """An event with its number (1, 2, 3, ... without gaps) and the host's wall time in seconds."""
+
+    seq: Annotated[int, Meta(ge=1, lt=2**62)]
+    at: float
+    event: Event

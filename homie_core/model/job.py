@@ -1,0 +1,134 @@
+"""What is asked, what is allowed, and how it ended."""
+
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta
+
+from homie_core.model.errors import UnsafeName
+from homie_core.model.names import Digest, FileName, JobId, safe_file_name
+from homie_core.model.peer import Bytes
+from homie_core.model.wire import Frozen
+
+MAX_FILES = 10_000
+MAX_TIMEOUT = 30 * 86400.0
+
+
+class FileRef(Frozen, frozen=True):
+    """One file of a job: where it lies below the job's folder, and what is in it."""
+
+    name: FileName
+    digest: Digest
+    size: Bytes
+    executable: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            safe_file_name(self.name)
+        except UnsafeName as error:  # msgspec turns ValueError into its own, with the place in the message
+            raise ValueError(str(error)) from error
+
+
+class Ask(Frozen, frozen=True):
+    """What the submitter wishes; None leaves it to the host's own limits."""
+
+    cpus: Annotated[float, Meta(gt=0, le=4096)] | None = None
+    memory: Annotated[int, Meta(ge=16 << 20, lt=2**60)] | None = None
+    """Bytes."""
+    timeout: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)] | None = None
+    """Seconds of running time."""
+    gpus: Annotated[int, Meta(ge=0, le=16)] = 0
+
+
+class Limits(Frozen, frozen=True):
+    """What one job may use; decided by its host, enforced by its sandbox."""
+
+    cpus: float
+    memory: int
+    """Bytes, with everything that the job keeps in memory-backed file systems."""
+    timeout: float
+    """Seconds of running time."""
+    pids: int = 256
+    open_files: int = 1024
+    tmp: int = 256 << 20
+    """Bytes of /tmp (memory-backed)."""
+    gpus: tuple[str, ...] = ()
+    """Ids (NVML uuid) of the cards that this job gets."""
+
+
+class Kind(Enum):
+    """What a job's entry file is."""
+
+    SCRIPT = "script"
+    """A Python program with arguments."""
+    CELL = "cell"
+    """A notebook cell: IPython syntax, its last expression is shown, its error is reported apart."""
+
+
+class JobSpec(Frozen, frozen=True):
+    """One unit of work, as its submitter describes it to a host."""
+
+    id: JobId
+    kind: Kind
+    entry: FileName
+    """Which of `files` is run."""
+    files: Annotated[tuple[FileRef, ...], Meta(min_length=1, max_length=MAX_FILES)]
+    args: Annotated[tuple[Annotated[str, Meta(max_length=131072)], ...], Meta(max_length=4096)] = ()
+    ask: Ask = Ask()
+
+    def __post_init__(self) -> None:
+        names = [file.name for file in self.files]
+        if len(set(names)) != len(names):
+            raise ValueError("two files of one job have the same name")
+        if self.entry not in names:
+            raise ValueError("the entry is not among the job's files")
+        folders = {name[:at] for name in names for at in range(len(name)) if name[at] == "/"}
+        if not folders.isdisjoint(names):
+            raise ValueError("a name is both a file and a folder")
+        sizes: dict[Digest, int] = {}
+        for file in self.files:
+            if sizes.setdefault(file.digest, file.size) != file.size:
+                raise ValueError("one digest is announced with two sizes")
+
+
+class State(Enum):
+    """Where a job is in its life; see `homie_core.engine.lifecycle` for the moves."""
+
+    RECEIVING = "receiving"
+    """Accepted; some of its files have not arrived yet."""
+    QUEUED = "queued"
+    """Everything is here; it waits for room."""
+    RUNNING = "running"
+    """It has a sandbox."""
+    COLLECTING = "collecting"
+    """Its program has ended; its files are being taken in."""
+    ENDED = "ended"
+
+
+class How(Enum):
+    """The ways a job can end."""
+
+    EXITED = "exited"
+    """Its program ended by itself; the status says how."""
+    DEADLINE = "deadline"
+    """Its running time was used up."""
+    MEMORY = "memory"
+    """It used more memory than it was lent."""
+    STOPPED = "stopped"
+    """Its submitter stopped it."""
+    EVICTED = "evicted"
+    """The host's owner took the machine back (`homie down`, shutdown)."""
+    LOST = "lost"
+    """Its sandbox vanished: the engine died, or someone killed it from outside."""
+    FAILED = "failed"
+    """It could not be started."""
+    EXPIRED = "expired"
+    """Its files never arrived in full."""
+
+
+class Outcome(Frozen, frozen=True):
+    """How a job ended. `status` is what a shell would report; `detail` is for people."""
+
+    how: How
+    status: Annotated[int, Meta(ge=0, le=255)]
+    detail: Annotated[str, Meta(max_length=2000)] = ""

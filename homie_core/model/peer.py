@@ -1,0 +1,111 @@
+"""Who is there, and what they offer."""
+
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta
+
+from homie_core.model.names import NodeName, PeerId
+from homie_core.model.wire import Frozen
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Bytes = Annotated[int, Meta(ge=0, lt=2**60)]
+Address = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:%a-z]{2,60}\Z")]
+"""An IP address as text (never a host name: those are resolved where they are typed)."""
+
+
+class Gpu(Frozen, frozen=True):
+    """One graphics card; VRAM in bytes."""
+
+    name: Annotated[str, Meta(max_length=80)]
+    uuid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,80}\Z")]
+    vram_total: Bytes
+    vram_free: Bytes
+
+
+class Capacity(Frozen, frozen=True):
+    """What a node has and offers at this moment."""
+
+    cores: Annotated[int, Meta(ge=1, le=4096)]
+    cpu_percent: Annotated[float, Meta(ge=0, le=100)]
+    """Use of all cores together, by anyone."""
+    ram_total: Bytes
+    ram_free: Bytes
+    gpus: Annotated[tuple[Gpu, ...], Meta(max_length=16)] = ()
+    running: Count = 0
+    """Jobs in a sandbox now."""
+    queued: Count = 0
+    """Jobs that wait for room."""
+    free_cpus: Annotated[float, Meta(ge=0, le=4096)] = 0.0
+    """Cores that no accepted job has reserved."""
+    free_memory: Bytes = 0
+    """Memory that may be lent and that no accepted job has reserved."""
+    max_cpus: Annotated[float, Meta(ge=0, le=4096)] = 0.0
+    """The most that one job gets: the owner's limit."""
+    max_memory: Bytes = 0
+    sharing: bool = False
+    """Whether this node takes jobs at all: it has a sandbox, and its owner lends it."""
+
+
+class BeatKind(Enum):
+    """Why a heartbeat was sent."""
+
+    HERE = "here"
+    """I am here (regular)."""
+    ASK = "ask"
+    """I am new: answer me directly."""
+    BYE = "bye"
+    """I am leaving."""
+
+
+class Beat(Frozen, frozen=True):
+    """One heartbeat: a hint that a node is at the address it came from. Sealed with the group's key."""
+
+    id: PeerId
+    name: NodeName
+    boot: Annotated[int, Meta(ge=0, lt=2**62)]
+    """Grows with every start of that daemon; with `seq` it makes old heartbeats recognisable."""
+    seq: Annotated[int, Meta(ge=0, lt=2**62)]
+    port: Port
+    """Where its peer API listens (TCP)."""
+    capacity: Capacity
+    kind: BeatKind = BeatKind.HERE
+
+
+class Hello(Frozen, frozen=True):
+    """What two nodes tell each other first, over mutual TLS; only this makes a peer *online*."""
+
+    protocol: Annotated[int, Meta(ge=0, le=1_000_000)]
+    version: Annotated[str, Meta(max_length=40)]
+    name: NodeName
+    port: Port
+    capacity: Capacity
+
+
+class Standing(Enum):
+    """How a known peer stands with us now."""
+
+    HEARD = "heard"
+    """Heard of, not yet proven."""
+    ONLINE = "online"
+    """Proven by a hello over mutual TLS and heard from lately."""
+    OFFLINE = "offline"
+    """Silent, unreachable, or gone with a goodbye."""
+    CHANGED = "changed"
+    """Uses the name of a node with another key: not used until its owner is asked."""
+
+
+class Peer(Frozen, frozen=True):
+    """A node of my group as I know it."""
+
+    id: PeerId
+    name: NodeName
+    address: Address
+    port: Port
+    capacity: Capacity
+    standing: Standing
+    last_seen: float
+    """Seconds since it was last heard of (age, not a date)."""
+    trouble: str = ""
+    """Why it is not online, in words; empty when it is."""
