@@ -1,0 +1,90 @@
+"""Which peer takes my job, and why that one."""
+
+from collections.abc import Iterable
+
+from homie_core.model.errors import NoPeer
+from homie_core.model.job import Ask
+from homie_core.model.peer import Peer, Standing
+from homie_core.model.quantity import show_size
+
+
+def choose(peers: Iterable[Peer], ask: Ask, node: str | None = None) -> list[tuple[Peer, str]]:
+    """Return the peers that can take the job, best first, each with the reason; raise NoPeer if none can.
+
+    With `node` (a name or the beginning of an id) only that peer is considered.
+    """
+    known = list(peers)
+    named = [find(known, node)] if node is not None else known
+    obstacles = {peer.id: obstacle(peer, ask) for peer in named}
+    fit = [peer for peer in named if not obstacles[peer.id]]
+    if fit:
+        return [(peer, _reason(peer, ask)) for peer in sorted(fit, key=lambda peer: _rank(peer, ask))]
+    if not named:
+        raise NoPeer(
+            "no peer is here yet. Run `homie up` on another machine of this network with the same group "
+            "secret, or name one with `homie add HOST`"
+        )
+    reasons = "; ".join(f"{peer.name}: {obstacles[peer.id]}" for peer in named[:8])
+    raise NoPeer(f"no peer can take this job. {reasons}. See `homie peers`")
+
+
+def find(peers: Iterable[Peer], wanted: str) -> Peer:
+    """Return the peer with this name, or whose id begins so; raise NoPeer if none or several do."""
+    known = list(peers)
+    hits = [peer for peer in known if peer.name.lower() == wanted.lower()]
+    if not hits and len(wanted) >= 4:
+        hits = [peer for peer in known if peer.id.startswith(wanted.lower())]
+    trusted = [peer for peer in hits if peer.standing is not Standing.CHANGED]
+    if len(trusted) == 1:
+        return trusted[0]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        ids = ", ".join(peer.id[:12] for peer in hits)
+        raise NoPeer(f"{wanted} is not unique: {ids}. Use the beginning of an id instead of the name")
+    names = ", ".join(sorted(peer.name for peer in known)) or "nobody"
+    raise NoPeer(f"no peer is called {wanted}. Here now: {names}. See `homie peers`")
+
+
+def obstacle(peer: Peer, ask: Ask) -> str:
+    """Return why this peer cannot take the job, in words; empty if it can."""
+    has = peer.capacity
+    if peer.standing is not Standing.ONLINE:
+        return peer.trouble or peer.standing.value
+    if not has.sharing:
+        return "takes no jobs"
+    if ask.gpus and not has.gpus:
+        return "has no GPU"
+    if ask.gpus > len(has.gpus):
+        return f"has {len(has.gpus)} GPUs"
+    if ask.cpus is not None and ask.cpus > has.max_cpus:
+        return f"lends a job at most {has.max_cpus:g} cores"
+    if ask.memory is not None and ask.memory > has.max_memory:
+        return f"lends a job at most {show_size(has.max_memory)} of memory"
+    return ""
+
+
+def _has_room(peer: Peer, ask: Ask) -> bool:
+    has = peer.capacity
+    cpus = ask.cpus or has.max_cpus
+    memory = ask.memory or has.max_memory
+    return has.queued == 0 and has.free_cpus + 1e-9 >= cpus and has.free_memory >= memory
+
+
+def _rank(peer: Peer, ask: Ask) -> tuple[bool, int, float, float, str]:
+    """Smaller is better: room at once, short queue, free video memory if asked for, then idle cores."""
+    has = peer.capacity
+    waiting = 0 if _has_room(peer, ask) else has.queued + has.running
+    vram = max((gpu.vram_free for gpu in has.gpus), default=0) if ask.gpus else 0
+    idle = has.cores * (1 - has.cpu_percent / 100)
+    return (not _has_room(peer, ask), waiting, -float(vram), -idle, peer.id)
+
+
+def _reason(peer: Peer, ask: Ask) -> str:
+    has = peer.capacity
+    if not _has_room(peer, ask):
+        return f"{has.running} running, {has.queued} waiting there"
+    if ask.gpus:
+        card = max(has.gpus, key=lambda gpu: gpu.vram_free)
+        return f"{card.name}, {show_size(card.vram_free)} of VRAM free"
+    return f"{has.cores} cores, {has.cpu_percent:.0f} % busy, {show_size(has.ram_free)} of memory free"
