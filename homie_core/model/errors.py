@@ -7,6 +7,7 @@ HomieError
 ├── NoPeer               nobody suitable is there
 ├── PeerUnreachable      a peer does not answer
 ├── PeerRefused          a peer answered no, and said why
+├── CannotSend           a local file that was named for a job cannot be sent
 ├── UnsafeName           a file name that could leave its folder
 ├── BadMessage           bytes from elsewhere that are no message of ours
 ├── IllegalTransition    an event that cannot happen to a job in this state
@@ -45,6 +46,10 @@ class PeerUnreachable(HomieError):
 
 class PeerRefused(HomieError):
     """A peer understood the request and said no; the text is its reason."""
+
+
+class CannotSend(HomieError):
+    """A local file named for a job is missing, unreadable, no regular file, or one of two with one name."""
 
 
 class UnsafeName(HomieError):

@@ -1,0 +1,11 @@
+"""What front ends (CLI, notebook) use to talk to their user's own daemon; needs only the standard library.
+
+api.py      one method per request of the control API     start.py   start the daemon if it does not run
+request.py  from a script and its files to a RunRequest
+"""
+
+from homie_core.client.api import Client, as_error
+from homie_core.client.request import new_job_id, request_for_script
+from homie_core.client.start import ensure_daemon, wait_for_peers
+
+__all__ = ["Client", "as_error", "ensure_daemon", "new_job_id", "request_for_script", "wait_for_peers"]

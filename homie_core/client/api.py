@@ -1,0 +1,183 @@
+"""The control API as methods: HTTP over the Unix socket of this user's daemon.
+
+http.client, because a front end must start quickly: its import costs a tenth of an asynchronous client's.
+"""
+
+import http.client
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from homie_core.model import errors, wire
+from homie_core.model.control import AddPeer, JobEvent, News, Refused, RunRequest, Status
+from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, HomieError
+from homie_core.model.event import Ended
+from homie_core.model.names import JobId
+from homie_core.model.peer import Peer
+
+SOCKET = "control.sock"
+"""Name of the daemon's socket in its home folder."""
+LOG = "daemon.log"
+"""Name of the file in the home folder that a daemon in the background writes to."""
+MAX_SOCKET_PATH = 100
+"""Bytes; the system's own limit is 104 (macOS) or 108 (Linux), with a closing zero."""
+
+_NEWS: Any = News
+_PEERS: Any = tuple[Peer, ...]
+
+
+class Client:
+    """The daemon of one home folder; each call is a connection of its own, so calls may overlap.
+
+    Every method raises DaemonUnreachable if the daemon does not answer, and the class of `errors` that the
+    daemon named if it says no.
+    """
+
+    def __init__(self, home: Path, timeout: float = 10.0) -> None:
+        """`timeout` (seconds) bounds each answer, except the news of a job, which may be silent for hours."""
+        self.home = home
+        self._socket = home / SOCKET
+        self._timeout = timeout
+        if len(str(self._socket).encode()) > MAX_SOCKET_PATH:
+            raise ConfigError(
+                f"the path {self._socket} is longer than {MAX_SOCKET_PATH} bytes, too long for a socket. "
+                f"Set HOMIE_HOME to a shorter folder, for example HOMIE_HOME=/tmp/homie-$USER"
+            )
+
+    def status(self) -> Status:
+        """Return how the daemon is doing."""
+        return wire.decode(self._ask("GET", "/v1/status"), Status)
+
+    def running(self) -> bool:
+        """Return whether a daemon listens on the socket."""
+        with closing(_UnixConnection(self._socket, self._timeout)) as connection:
+            try:
+                connection.connect()
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            except OSError as error:
+                raise self._unreachable(error) from error
+            return True
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Return everyone of my group that the daemon knows, online or not."""
+        peers: tuple[Peer, ...] = wire.decode(self._ask("GET", "/v1/peers"), _PEERS)
+        return peers
+
+    def add_peer(self, host: str, port: int) -> Peer:
+        """Say hello to a peer that broadcast cannot reach, and return it."""
+        return wire.decode(self._ask("POST", "/v1/peers", AddPeer(host=host, port=port)), Peer)
+
+    def remove_peer(self, which: str) -> None:
+        """Forget a peer: its name, the start of its id, or its host:port."""
+        self._ask("DELETE", f"/v1/peers/{quote(which, safe='')}")
+
+    def run(self, request: RunRequest) -> Iterator[News]:
+        """Run it, and yield what happens until `Refused` or `Ended`; to stop reading early only detaches.
+
+        The request is sent when the first item is taken.
+        """
+        return self._news("POST", "/v1/runs", request)
+
+    def follow(self, job: JobId, after: int, results: Path) -> Iterator[News]:
+        """Yield what happened to a job of mine after its record number `after`, until its end."""
+        return self._news("GET", f"/v1/runs/{job}?after={after}&results={quote(str(results), safe='')}")
+
+    def stop(self, job: JobId) -> None:
+        """Ask for the end of a job of mine; its news go on until it has ended."""
+        self._ask("POST", f"/v1/runs/{job}/stop")
+
+    def shutdown(self) -> None:
+        """Ask the daemon to end; it answers before it does."""
+        self._ask("POST", "/v1/shutdown")
+
+    def _ask(self, method: str, path: str, body: object = None) -> bytes:
+        with self._open(method, path, body, self._timeout) as response, self._translated():
+            return response.read(wire.MAX_MESSAGE + 1)
+
+    def _news(self, method: str, path: str, body: object = None) -> Iterator[News]:
+        unframer = wire.Unframer()
+        with self._open(method, path, body, None) as response:
+            while data := self._next(response):
+                for message in unframer.feed(data):
+                    news: News = wire.decode(message, _NEWS)
+                    yield news
+                    if _is_last(news):
+                        return
+        raise DaemonUnreachable(f"the daemon ended in mid-sentence; {self.home / LOG} says more")
+
+    def _next(self, response: http.client.HTTPResponse) -> bytes:
+        with self._translated():
+            return response.read1(1 << 16)
+
+    @contextmanager
+    def _open(
+        self, method: str, path: str, body: object, timeout: float | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        with closing(_UnixConnection(self._socket, timeout)) as connection:
+            with self._translated():
+                payload = None if body is None else wire.encode(body)
+                connection.request(method, path, payload, {"Content-Type": "application/msgpack"})
+                response = connection.getresponse()
+            with response:
+                if not 200 <= response.status < 300:
+                    raise self._refusal(response)
+                yield response
+
+    def _refusal(self, response: http.client.HTTPResponse) -> HomieError:
+        with self._translated():
+            body = response.read(wire.MAX_MESSAGE)
+        try:
+            return as_error(wire.decode(body, Refused))
+        except BadMessage:
+            return BadMessage(
+                f"the daemon answered {response.status} {response.reason} without a reason; "
+                "is it of another version? Restart it: `homie down`, then `homie up`"
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> DaemonUnreachable:
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            return DaemonUnreachable("homie is not running here; start it with `homie up`")
+        if isinstance(error, TimeoutError):
+            what = f"has not answered within {self._timeout:.0f} s"
+        elif isinstance(error, PermissionError):
+            what = "belongs to another user"
+        else:
+            what = f"broke the connection ({type(error).__name__})"
+        return DaemonUnreachable(f"the daemon of {self.home} {what}; {self.home / LOG} says more")
+
+
+def as_error(refused: Refused) -> HomieError:
+    """Return what the daemon refused with as the error that it names."""
+    kind = getattr(errors, refused.error, None)
+    # UnsafeName makes its own text from two arguments; the daemon has done that already
+    if isinstance(kind, type) and issubclass(kind, HomieError) and kind is not errors.UnsafeName:
+        return kind(refused.message)
+    return HomieError(refused.message)
+
+
+def _is_last(news: News) -> bool:
+    return isinstance(news, Refused) or (isinstance(news, JobEvent) and isinstance(news.record.event, Ended))
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP to a path instead of a host."""
+
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("homie", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -1,0 +1,103 @@
+"""Front ends start the daemon when it does not run."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from homie_core.client.api import LOG, Client
+from homie_core.model.errors import ConfigError, DaemonUnreachable
+from homie_core.model.peer import Standing
+
+DAEMON = (sys.executable, "-P", "-m", "homie_core.daemon")
+"""-P: else a `queue.py` in the folder where somebody typed `homie run` would become the daemon's."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Held, so that a daemon that ends before a long-lived front end does not stay a zombie."""
+
+
+def ensure_daemon(home: Path, patience: float = 20.0, command: Sequence[str] = DAEMON) -> tuple[Client, bool]:
+    """Return a client of the running daemon, and whether it was started by this call.
+
+    `patience` is in seconds. Raises ConfigError when the home is not set up, and DaemonUnreachable, with the
+    last line of the daemon's log, when it does not come up.
+    """
+    client = Client(home)
+    if client.running():
+        return client, False
+    if not (home / "config.yaml").is_file():
+        raise ConfigError(f"there is no configuration in {home}; make one with `homie setup`")
+    with _alone(home):  # two front ends at once: the second finds the daemon that the first one started
+        if client.running():
+            return client, False
+        _start(client, patience, command)
+        return client, True
+
+
+def wait_for_peers(client: Client, patience: float = 2.0) -> None:
+    """Give a daemon that has just started the time (in seconds) in which peers answer its first call."""
+    deadline = time.monotonic() + patience
+    while not any(peer.standing is Standing.ONLINE for peer in client.peers()):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+
+
+def _start(client: Client, patience: float, command: Sequence[str]) -> None:
+    log_path = client.home / LOG
+    handle = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        before = os.fstat(handle).st_size
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            start_new_session=True,
+            cwd=client.home,
+            env={**os.environ, "HOMIE_HOME": str(client.home)},
+        )
+    except OSError as error:
+        raise DaemonUnreachable(f"the daemon cannot be started: {error}") from error
+    finally:
+        os.close(handle)
+    _started.append(process)
+    deadline = time.monotonic() + patience
+    pause = 0.01
+    while not client.running():
+        status = process.poll()
+        if status is not None:
+            raise DaemonUnreachable(
+                f"the daemon ended at once (status {status}): {_last_line(log_path, before)}\n"
+                f"All it said is in {log_path}"
+            )
+        if time.monotonic() > deadline:
+            process.terminate()
+            raise DaemonUnreachable(
+                f"the daemon has not come up within {patience:.0f} s: {_last_line(log_path, before)}\n"
+                f"All it said is in {log_path}"
+            )
+        time.sleep(pause)
+        pause = min(0.1, pause * 1.5)
+
+
+def _last_line(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(start, size - (16 << 10)))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    handle = os.open(home / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
