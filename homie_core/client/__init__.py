@@ -6,6 +6,14 @@ request.py  from a script and its files to a RunRequest
 
 from homie_core.client.api import Client, as_error
 from homie_core.client.request import new_job_id, request_for_script
-from homie_core.client.start import ensure_daemon, wait_for_peers
+from homie_core.client.start import ensure_daemon, wait_for_peers, wait_until_gone
 
-__all__ = ["Client", "as_error", "ensure_daemon", "new_job_id", "request_for_script", "wait_for_peers"]
+__all__ = [
+    "Client",
+    "as_error",
+    "ensure_daemon",
+    "new_job_id",
+    "request_for_script",
+    "wait_for_peers",
+    "wait_until_gone",
+]

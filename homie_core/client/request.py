@@ -1,7 +1,6 @@
 """From a script and the files named with it to a RunRequest, checked before anything is sent."""
 
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ NOT_SENT = frozenset({".git", ".ipynb_checkpoints", ".venv", "__pycache__", "hom
 
 def new_job_id() -> JobId:
     """Return a fresh id for a job."""
-    return JobId(secrets.token_hex(6))
+    return JobId(os.urandom(6).hex())
 
 
 def request_for_script(

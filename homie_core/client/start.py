@@ -2,21 +2,25 @@
 
 import fcntl
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homie_core.client.api import LOG, Client
+from homie_core.home import config_file
 from homie_core.model.errors import ConfigError, DaemonUnreachable
 from homie_core.model.peer import Standing
+
+if TYPE_CHECKING:
+    import subprocess
 
 DAEMON = (sys.executable, "-P", "-m", "homie_core.daemon")
 """-P: else a `queue.py` in the folder where somebody typed `homie run` would become the daemon's."""
 
-_started: list[subprocess.Popen[bytes]] = []
+_started: list["subprocess.Popen[bytes]"] = []
 """Held, so that a daemon that ends before a long-lived front end does not stay a zombie."""
 
 
@@ -29,7 +33,7 @@ def ensure_daemon(home: Path, patience: float = 20.0, command: Sequence[str] = D
     client = Client(home)
     if client.running():
         return client, False
-    if not (home / "config.yaml").is_file():
+    if not config_file(home).is_file():
         raise ConfigError(f"there is no configuration in {home}; make one with `homie setup`")
     with _alone(home):  # two front ends at once: the second finds the daemon that the first one started
         if client.running():
@@ -47,7 +51,24 @@ def wait_for_peers(client: Client, patience: float = 2.0) -> None:
         time.sleep(0.05)
 
 
+def wait_until_gone(client: Client, pid: int, patience: float = 30.0) -> None:
+    """Wait (seconds) until a daemon that was told to end has done so; raise DaemonUnreachable."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        deadline = time.monotonic() + patience
+        # a zombie holds no port and no file; who started it has not asked yet how it ended
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                what = f"the daemon (pid {pid}) has not ended within {patience:.0f} s"
+                raise DaemonUnreachable(f"{what}; {client.home / LOG} says more")
+            time.sleep(0.02)
+
+
 def _start(client: Client, patience: float, command: Sequence[str]) -> None:
+    import subprocess  # rarely needed, and every front end imports this file
+
     log_path = client.home / LOG
     handle = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

@@ -1,0 +1,193 @@
+"""One run as a person sees it: its news become lines, its end an exit status, Ctrl-C a request to stop."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, assert_never
+
+from homie_core.cli.screen import Screen
+from homie_core.client import Client, as_error
+from homie_core.client.words import in_words
+from homie_core.model import event
+from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable
+from homie_core.model.errors import DaemonUnreachable, HomieError
+from homie_core.model.job import How, Limits, Outcome
+from homie_core.model.names import JobId
+from homie_core.model.quantity import show_duration, show_size
+
+INTERRUPTED = 130
+
+
+def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> int:
+    """Show a run until it ends; return the status to exit with.
+
+    The first Ctrl-C or SIGTERM stops the job and waits for its end, the second leaves it to itself. Raises
+    the error that a `Refused` carries.
+    """
+    story = _Story(job, screen)
+    try:
+        with _Interrupts(lambda: client.stop(job), screen.say) as interrupts:
+            for item in news:
+                story.tell(item)
+                interrupts.repeat()
+    except _Detached:
+        screen.say(f"left the job to itself; it goes on{story.where}. {_ways(job)}")
+        return INTERRUPTED
+    except BrokenPipeError:  # `homie run ... | head`: a local program would have been ended by it
+        client.stop(job)
+        raise
+    except DaemonUnreachable as error:
+        if not story.where:
+            raise
+        raise DaemonUnreachable(f"{error}\nThe job goes on{story.where}. {_ways(job)}") from error
+    finally:
+        screen.close()
+    return story.status
+
+
+def _ways(job: JobId) -> str:
+    return f"See it again: `homie attach {job}`; end it: `homie stop {job}`"
+
+
+class _Story:
+    """What has been told of one run so far."""
+
+    def __init__(self, job: JobId, screen: Screen) -> None:
+        self.status = 1
+        self.where = ""
+        """` on desk`, once a peer has it."""
+        self._job = job
+        self._screen = screen
+        self._peer = "the peer"
+        self._limits: Limits | None = None
+        self._began = time.monotonic()
+        self._transfer_began: dict[bool, float] = {}
+        self._last_progress = 0.0
+        self._last_trouble = ""
+
+    def tell(self, news: News) -> None:
+        screen = self._screen
+        match news:
+            case Placed():
+                self._peer, self.where = news.peer, f" on {news.peer}"
+                screen.belongs_to(news.peer)
+                cards = f", {', '.join(news.gpus)}" if news.gpus else ""
+                screen.hint(f"{news.peer} takes it: {news.why}{cards} (job {self._job})")
+            case Transfer():
+                self._moved(news)
+            case Unreachable():
+                if news.why != self._last_trouble:
+                    screen.hint(f"{news.peer} cannot be reached ({news.why}); the job goes on, trying again")
+                self._last_trouble = news.why
+            case Delivered():
+                self._delivered(news)
+            case Refused():
+                raise as_error(news)
+            case JobEvent():
+                self._happened(news.record.event)
+            case _:
+                assert_never(news)
+
+    def _happened(self, what: event.Event) -> None:
+        screen = self._screen
+        match what:
+            case event.Accepted():
+                self._limits = what.limits
+            case event.Queued():
+                screen.progress(f"waits on {self._peer}, place {what.position} in the queue: {what.reason}")
+            case event.Started():
+                screen.hint(f"running in {what.sandbox}")
+                self._began = time.monotonic()
+            case event.Output():
+                screen.output(what.stream, what.data)
+            case event.Raised():
+                screen.output(
+                    2, ("\n".join(what.traceback) or f"{what.ename}: {what.evalue}").encode() + b"\n"
+                )
+            case event.Ended():
+                self._ended(what.outcome)
+            case event.Exited() | event.Collected():
+                pass
+            case _:
+                assert_never(what)
+
+    def _ended(self, outcome: Outcome) -> None:
+        self.status = outcome.status
+        if outcome.how is How.EXITED:
+            spent = show_duration(time.monotonic() - self._began)
+            self._screen.hint(f"{in_words(outcome, self._peer, self._limits)} after {spent}")
+            return
+        self.status = self.status or 1
+        self._screen.say(in_words(outcome, self._peer, self._limits))
+
+    def _moved(self, news: Transfer) -> None:
+        now = time.monotonic()
+        spent = now - self._transfer_began.setdefault(news.up, now)
+        rate = f", {show_size(news.done / spent)}/s" if spent > 0.2 else ""
+        where = f"to {self._peer}" if news.up else f"from {self._peer}"
+        if news.done >= news.total:
+            if spent > 0.5:
+                self._screen.hint(f"{show_size(news.total)} {where} in {show_duration(spent)}{rate}")
+        elif now - self._last_progress > 0.1:
+            self._last_progress = now
+            self._screen.progress(f"{show_size(news.done)} of {show_size(news.total)} {where}{rate}")
+
+    def _delivered(self, news: Delivered) -> None:
+        if news.files:
+            more = f" and {len(news.files) - 8} more" if len(news.files) > 8 else ""
+            self._screen.say(f"results in {_short(news.folder)}: {', '.join(news.files[:8])}{more}")
+        for line in news.notes:
+            self._screen.say(f"not taken: {line}")
+
+
+def _short(folder: str) -> str:
+    path = Path(folder)
+    here = Path.cwd()
+    return f"{path.relative_to(here)}/" if path.is_relative_to(here) else f"{path}/"
+
+
+class _Detached(Exception):
+    """The person does not want to wait any longer."""
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM while a run is shown: the first asks for the job's end, the second raises _Detached.
+
+    The request is made inside the signal handler, because an exception there would tear the stream of news.
+    """
+
+    def __init__(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
+        self._stop = stop
+        self._say = say
+        self._wanted = self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Interrupts":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def repeat(self) -> None:
+        """Ask again, if the daemon did not know the job yet when it was to be stopped."""
+        if self._wanted and not self._asked:
+            self._ask()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._wanted:
+            raise _Detached
+        self._wanted = True
+        self._say("stopping the job and waiting for its end; Ctrl-C again leaves it to itself")
+        self._ask()
+
+    def _ask(self) -> None:
+        try:
+            self._stop()
+            self._asked = True
+        except HomieError as error:
+            self._say(f"not stopped yet: {error}")

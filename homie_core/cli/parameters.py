@@ -1,0 +1,85 @@
+"""Kinds of arguments: sizes, durations, job ids and node names, checked where they are typed."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from homie_core.model.job import MAX_TIMEOUT
+from homie_core.model.quantity import parse_duration, parse_size
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]
+    """An argument read by a function that raises ValueError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class NodeName(click.ParamType):  # type: ignore[type-arg]
+    """A peer's name or the beginning of its id; the shell completes names of peers."""
+
+    name = "node"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from homie_core.client import Client
+        from homie_core.home import home
+        from homie_core.model.errors import HomieError
+
+        try:
+            names = sorted(peer.name for peer in Client(home(), timeout=1.0).peers())
+        except HomieError:
+            return []  # a person in the middle of a command line has no use for a message
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _cores(text: str) -> float:
+    try:
+        cores = float(text)
+    except ValueError:
+        cores = 0.0
+    if not 0 < cores <= 4096:
+        raise ValueError(f"{text[:40]!r} is no number of cores; write for example 2 or 0.5")
+    return cores
+
+
+def _memory(text: str) -> int:
+    size = parse_size(text)
+    if not 16 << 20 <= size < 1 << 60:
+        raise ValueError(f"{text[:40]!r} is not between 16M and 1048576T")
+    return size
+
+
+def _running_time(text: str) -> float:
+    seconds = parse_duration(text)
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ValueError(f"{text[:40]!r} is not between 1 second and 30 days")
+    return seconds
+
+
+def _job(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{1,12}", text):
+        raise ValueError(
+            f"{text[:40]!r} is no job id (or the beginning of one): 12 digits and letters a to f"
+        )
+    return text
+
+
+CORES = Parsed("number", _cores)
+SIZE = Parsed("size", _memory)
+DURATION = Parsed("time", _running_time)
+JOB = Parsed("job", _job)
+NODE = NodeName()

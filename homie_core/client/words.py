@@ -1,0 +1,36 @@
+"""How a job ended, in words for the person who sent it."""
+
+from homie_core.model.job import How, Limits, Outcome
+from homie_core.model.quantity import show_duration, show_size
+
+
+def in_words(outcome: Outcome, peer: str, limits: Limits | None) -> str:
+    """Return one sentence, with the way out where there is one; the host's own detail is added as it is."""
+    sentence = _sentence(outcome, peer, limits)
+    if outcome.detail and outcome.how is not How.EXITED:
+        sentence = f"{sentence} ({outcome.detail.rstrip('.')})"
+    return sentence
+
+
+def _sentence(outcome: Outcome, peer: str, limits: Limits | None) -> str:
+    match outcome.how:
+        case How.EXITED if outcome.status == 0:
+            return "done"
+        case How.EXITED:
+            return f"it ended with status {outcome.status}"
+        case How.DEADLINE:
+            time = f" of {show_duration(limits.timeout)}" if limits else ""
+            return f"stopped: its running time{time} on {peer} was used up; ask for more with --timeout"
+        case How.MEMORY:
+            size = f" than the {show_size(limits.memory)} it was lent" if limits else " than it was lent"
+            return f"stopped: it needed more memory{size} on {peer}; ask for more with --ram"
+        case How.STOPPED:
+            return "stopped, as you asked"
+        case How.EVICTED:
+            return f"stopped: the owner of {peer} took the machine back; run it again to use another one"
+        case How.LOST:
+            return f"lost: its sandbox on {peer} vanished before it had ended; run it again"
+        case How.FAILED:
+            return f"{peer} could not start it"
+        case How.EXPIRED:
+            return f"its files never arrived in full on {peer}; run it again"
