@@ -50,24 +50,31 @@ def peer_id_of(ssl_object: ssl.SSLObject | ssl.SSLSocket | None) -> PeerId:
 
 
 class Pin(aiohttp.Fingerprint):
-    """Lets a connection live only if the other side is this node.
+    """Lets a connection live only if the other side is this node; without an id, the first node it meets.
 
     It belongs on the connector, `TCPConnector(ssl=Pin(id))`, with our context on every request: a pin given
     to a request makes aiohttp use a context that verifies nothing and shows no certificate of ours.
     """
 
-    def __init__(self, peer_id: PeerId) -> None:
-        super().__init__(bytes.fromhex(peer_id))
+    seen: PeerId | None
+    """The node that was met; None before the first connection."""
+
+    def __init__(self, peer_id: PeerId | None = None) -> None:
+        super().__init__(bytes.fromhex(peer_id) if peer_id else bytes(32))
+        self.seen = None
+        self._expected = peer_id
 
     def check(self, transport: asyncio.Transport) -> None:
         """Raise aiohttp.ServerFingerprintMismatch if another node, or none at all, is at the other end."""
         try:
-            got = bytes.fromhex(peer_id_of(transport.get_extra_info("ssl_object")))
+            met = peer_id_of(transport.get_extra_info("ssl_object"))
         except PeerUnreachable:
-            got = b""
-        if got != self.fingerprint:
+            met = None
+        if met is None or met != (self._expected or met):
             host, port, *_ = transport.get_extra_info("peername") or ("", 0)
-            raise aiohttp.ServerFingerprintMismatch(self.fingerprint, got, host, port)
+            expected, got = bytes.fromhex(self._expected or ""), bytes.fromhex(met or "")
+            raise aiohttp.ServerFingerprintMismatch(expected, got, host, port)
+        self.seen = self._expected = met
 
 
 def _context(protocol: int, cert_file: Path, key_file: Path, ca_pem: str) -> ssl.SSLContext:

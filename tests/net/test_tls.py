@@ -35,6 +35,7 @@ class Host:
     """A node's server, and whom its handler has heard."""
 
     node: Credentials
+    context: ssl.SSLContext
     port: int = 0
     heard: list[PeerId] = field(default_factory=list)
 
@@ -46,13 +47,13 @@ class Host:
 
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    host = Host(node(tmp_path / "host"))
+    me = node(tmp_path / "host")
+    host = Host(me, server_context(me.cert_file, me.key_file, me.ca_pem))
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", host.handle)
     runner = web.AppRunner(app)
     await runner.setup()
-    context = server_context(host.node.cert_file, host.node.key_file, host.node.ca_pem)
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=host.context)
     await site.start()
     host.port = runner.addresses[0][1]
     yield host
@@ -135,6 +136,22 @@ async def test_another_member_in_the_place_of_the_one_i_meant_is_refused(host: H
     assert host.heard == []
 
 
+async def test_a_pin_without_an_id_holds_to_the_first_node_it_meets(host: Host, tmp_path: Path) -> None:
+    friend, other = node(tmp_path / "friend"), node(tmp_path / "other")
+    pin = Pin()
+    assert pin.seen is None
+    connector = aiohttp.TCPConnector(ssl=pin, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        async with session.get(f"https://127.0.0.1:{host.port}/", ssl=client_of(friend)):
+            assert pin.seen == host.node.peer_id
+        host.context.load_cert_chain(other.cert_file, other.key_file)  # another member takes its place
+        with pytest.raises(aiohttp.ServerFingerprintMismatch) as caught:
+            await session.get(f"https://127.0.0.1:{host.port}/", ssl=client_of(friend))
+    assert caught.value.got.hex() == other.peer_id
+    assert pin.seen == host.node.peer_id
+    assert host.heard == [friend.peer_id]
+
+
 async def test_a_stolen_certificate_without_its_key_is_useless(host: Host, tmp_path: Path) -> None:
     friend, thief = node(tmp_path / "friend"), node(tmp_path / "thief")
     with pytest.raises(IdentityError, match=r"cannot be used for TLS.*rm .*node\.crt"):
@@ -198,9 +215,10 @@ class NoTls(asyncio.Transport):
         return default
 
 
-def test_a_connection_without_tls_does_not_pass_a_pin() -> None:
+@pytest.mark.parametrize("pin", [Pin(PeerId("a" * 64)), Pin()])
+def test_a_connection_without_tls_passes_no_pin(pin: Pin) -> None:
     with pytest.raises(aiohttp.ServerFingerprintMismatch):
-        Pin(PeerId("a" * 64)).check(NoTls())
+        pin.check(NoTls())
 
 
 def test_a_key_without_a_certificate_file_is_an_error_of_ours(tmp_path: Path) -> None:
