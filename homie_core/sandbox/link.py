@@ -1,0 +1,152 @@
+"""The host's end of the runner's protocol: what comes out of a sandbox is hostile until it is checked here."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from homie_core.model.errors import BadMessage
+from homie_core.model.event import Output, Raised
+from homie_core.model.wire import Frozen
+from homie_core.sandbox.program import Program
+from homie_core.sandbox.runner import frames
+
+MAX_DISCARD = 16 << 20
+"""Bytes of old output that a connection may bring before the runner's answer: more than all pipes hold."""
+
+ANSWER_TIMEOUT = 60.0
+"""Seconds for a runner to answer; generous, since a loaded machine may take long to start one."""
+
+
+class ProgramStarted(Frozen, frozen=True):
+    """The program runs."""
+
+
+class ProgramEnd(Frozen, frozen=True):
+    """The program has ended, all its output came before; either a status or the signal that ended it."""
+
+    status: Annotated[int, Meta(ge=0, le=255)] | None
+    signal: Annotated[int, Meta(ge=1, le=128)] | None
+    deadline: bool
+    """Whether it was ended because its running time was used up."""
+
+    def __post_init__(self) -> None:
+        if (self.status is None) == (self.signal is None):
+            raise ValueError("either a status or a signal")
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell would report."""
+        return self.status if self.status is not None else 128 + (self.signal or 0)
+
+    @property
+    def signal_name(self) -> str:
+        """`SIGKILL`, or empty if no signal ended it."""
+        with contextlib.suppress(ValueError):
+            return signal.Signals(self.signal or 0).name
+        return f"signal {self.signal}" if self.signal else ""
+
+
+Fact = ProgramStarted | Output | Raised | ProgramEnd
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """One record of the runner's; numbers grow by exactly one."""
+
+    seq: int
+    fact: Fact
+
+
+class Link:
+    """One connection to a runner. Use `connect` first, then read it to the end with `async for`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._last = 0
+
+    async def connect(self, after: int = 0) -> None:
+        """Ask for every record after this one. Raises BadMessage if the runner does not answer properly."""
+        nonce = secrets.token_hex(frames.NONCE // 2)
+        wish = msgspec.json.encode({"after": after, "nonce": nonce})
+        await self._send(frames.MARK + frames.frame(frames.REPLAY, 0, wish))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._discard_until(frames.answer_to(nonce))
+        except TimeoutError as error:
+            raise BadMessage(f"the runner in the sandbox gave no answer in {ANSWER_TIMEOUT:.0f} s") from error
+        self._last = after
+
+    async def start(self, program: Program) -> None:
+        """Start the program; harmless if it has been started."""
+        payload = msgspec.json.encode(program)
+        if len(payload) > frames.MAX_COMMAND:
+            raise BadMessage("the program's arguments are too long")
+        await self._send(frames.frame(frames.START, 0, payload))
+
+    async def ack(self, seq: int) -> None:
+        """Records up to this one are safe here. After the ack of ProgramEnd the sandbox ends by itself."""
+        await self._send(frames.frame(frames.ACK, seq))
+
+    async def signal(self, number: int) -> None:
+        """Send a signal to the program's process group."""
+        await self._send(frames.frame(frames.SIGNAL, number))
+
+    async def __aiter__(self) -> AsyncIterator[Numbered]:
+        """Yield records until ProgramEnd, or until the sandbox is gone. Raises BadMessage."""
+        while True:
+            try:
+                kind, seq, length = frames.HEADER.unpack(await self._reader.readexactly(frames.HEADER.size))
+                if length > frames.MAX_RECORD:
+                    raise BadMessage(f"the sandbox sent a record of {length} bytes")
+                payload = await self._reader.readexactly(length)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return
+            if seq != self._last + 1:
+                raise BadMessage(f"the sandbox sent record {seq} after record {self._last}")
+            self._last = seq
+            fact = _fact(kind, payload)
+            yield Numbered(seq, fact)
+            if isinstance(fact, ProgramEnd):
+                return
+
+    async def _send(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # the reading side notices, and knows what it means
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def _discard_until(self, answer: bytes) -> None:
+        discarded = 0
+        while discarded <= MAX_DISCARD:
+            try:
+                await self._reader.readuntil(answer)
+                return
+            except asyncio.LimitOverrunError as error:
+                discarded += len(await self._reader.readexactly(error.consumed))
+            except (asyncio.IncompleteReadError, ConnectionError) as error:
+                raise BadMessage("the runner in the sandbox ended before it answered") from error
+        raise BadMessage("the runner in the sandbox does not answer")
+
+
+def _fact(kind: int, payload: bytes) -> Fact:
+    """Return the record's meaning; raise BadMessage if it has none."""
+    try:
+        match kind:
+            case frames.STARTED:
+                return ProgramStarted()
+            case frames.STDOUT | frames.STDERR:
+                return Output(stream=1 if kind == frames.STDOUT else 2, data=payload)
+            case frames.RAISED:
+                return msgspec.json.decode(payload, type=Raised)
+            case frames.EXITED:
+                return msgspec.json.decode(payload, type=ProgramEnd)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(f"the sandbox sent nonsense: {error}") from error
+    raise BadMessage(f"the sandbox sent a record of unknown kind {kind}")

@@ -1,0 +1,42 @@
+"""What the runner is to start for a job."""
+
+from homie_core.model.job import JobSpec, Kind, Limits
+from homie_core.model.wire import Frozen
+from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, WORK
+
+CELL = f"{RUNNER}/homie_core/sandbox/runner/cell.py"
+
+
+class Program(Frozen, frozen=True):
+    """A program and how it is run; as JSON, the payload of the runner's START."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    timeout: float
+    """Seconds of running time."""
+    cwd: str = WORK
+    report: bool = False
+    """Whether it reports its exception apart (a cell)."""
+
+
+def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
+    """Return how the job's entry is run, with so many environments mounted, the first found first."""
+    threads = str(max(1, int(limits.cpus)))
+    env = {
+        "HOME": "/tmp",
+        "IPYTHONDIR": "/tmp/.ipython",
+        "LANG": "C.UTF-8",
+        "MPLCONFIGDIR": "/tmp/.matplotlib",
+        "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "PYTHONPATH": ":".join(f"{ENVIRONMENTS}/{number}" for number in range(environments)),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        "TERM": "dumb",
+        "USER": "job",
+    }
+    entry = f"{WORK}/{spec.entry}"
+    if spec.kind is Kind.CELL:
+        return Program(argv=("python3", "-P", CELL, entry), env=env, timeout=limits.timeout, report=True)
+    return Program(argv=("python3", entry, *spec.args), env=env, timeout=limits.timeout)

@@ -1,0 +1,230 @@
+"""The loop between host, program and spool: `python3 -I -S __main__.py SPOOL`, the host on stdin and stdout.
+
+Nothing here may block: the host may stop reading, vanish and come back, while the program runs on and its
+deadline stays in force. A record is in the spool before it is sent; with a full spool, the program waits.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+sys.path.insert(0, __file__.removesuffix("/homie_core/sandbox/runner/__main__.py"))
+
+from homie_core.sandbox.runner.child import Child, Pipe, kill_everything, reap, widen
+from homie_core.sandbox.runner.frames import (
+    ACK,
+    EXITED,
+    MAX_RECORD,
+    RAISED,
+    REPLAY,
+    SIGNAL,
+    START,
+    STARTED,
+    Commands,
+    answer_to,
+)
+from homie_core.sandbox.runner.spool import Spool
+
+TERM_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL at the deadline."""
+
+DRAIN_GRACE = 0.5
+"""Seconds that what the program left behind may hold its pipes open."""
+
+LAST_GRACE = 5.0
+"""Seconds to wait for what does not even die of SIGKILL, and for a host that reads no more."""
+
+HOST_IN, HOST_OUT = 0, 1
+
+
+class Runner:
+    """One program, from START until the host has everything."""
+
+    def __init__(self, folder: str) -> None:
+        self.spool = Spool(folder)
+        self.commands = Commands()
+        self.child: Child | None = None
+        self.host_may_come = True
+        """False once stdin has ended: nobody can connect over it again."""
+        self.listening = False
+        """Whether a host has connected and its end of stdout is open."""
+        self.answer = b""
+        """What is left to send of the answer to REPLAY."""
+        self.report = bytearray()
+        self.deadline: float | None = None
+        """When the program is told to end; then, when it is killed; None when it is not waited for."""
+        self.too_late = False
+        self.status: int | None = None
+        """The program's exit status, or minus the signal that ended it."""
+        self.drain_until: float | None = None
+        self.killed = False
+        self.over_since: float | None = None
+
+    def run(self) -> None:
+        """Serve until the host has everything, or can never have it."""
+        woken, wake = os.pipe()
+        for fd in (HOST_IN, HOST_OUT, woken, wake):
+            os.set_blocking(fd, False)
+        widen(HOST_OUT)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        now = time.monotonic()
+        while not self.finished(now):
+            ready = self.wait(woken, now)
+            now = time.monotonic()
+            if woken in ready:
+                os.read(woken, 4096)
+            if HOST_IN in ready:
+                self.hear(now)
+            for pipe in list(self.child.pipes) if self.child else ():
+                if pipe.fd in ready:
+                    self.take(pipe, now)
+            if self.child:
+                self.watch(self.child, now)
+            if self.listening:
+                self.send()
+
+    def wait(self, woken: int, now: float) -> set[int]:
+        """Return what is ready, of all that matters now."""
+        poll = select.poll()
+        poll.register(woken, select.POLLIN)
+        times = [self.deadline, self.drain_until]
+        if self.host_may_come:
+            poll.register(HOST_IN, select.POLLIN)
+        elif self.over_since is not None:
+            times.append(self.over_since + LAST_GRACE)
+        if self.listening and (self.answer or self.spool.pending):
+            poll.register(HOST_OUT, select.POLLOUT)
+        if self.child and (self.killed or not self.spool.full):
+            for pipe in self.child.pipes:
+                if pipe.due <= now or not self.child.running:
+                    poll.register(pipe.fd, select.POLLIN)
+                else:
+                    times.append(pipe.due)
+        soonest = min((at for at in times if at is not None), default=None)
+        timeout = None if soonest is None else max(0.0, soonest - now) * 1000 + 0.5
+        return {fd for fd, _ in poll.poll(timeout)}
+
+    def hear(self, now: float) -> None:
+        """Take in what the host says."""
+        try:
+            data = os.read(HOST_IN, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.host_may_come = False
+        for kind, number, payload in self.commands.feed(data):
+            if kind == REPLAY:
+                self.replay(**json.loads(payload))
+            elif kind == START and self.child is None:
+                self.start(now, **json.loads(payload))
+            elif kind == ACK:
+                self.spool.acknowledge(number)
+            elif kind == SIGNAL and number < signal.NSIG and self.child and self.child.running:
+                self.child.send_signal(number)
+
+    def replay(self, after: int, nonce: str) -> None:
+        """A host has connected: answer, then send everything after what it has."""
+        self.answer = answer_to(nonce)
+        self.spool.seek(after)
+        self.listening = True
+
+    def start(
+        self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, report: bool
+    ) -> None:
+        """Start the program."""
+        self.spool.append(STARTED, b"")
+        self.child = Child(argv, {**os.environ, **env}, cwd, report)
+        self.deadline = now + timeout
+
+    def take(self, pipe: Pipe, now: float) -> None:
+        """Move what the program wrote into the spool."""
+        assert self.child
+        data = pipe.read(now)
+        if data is None:
+            self.child.close(pipe)
+        elif pipe.kind == RAISED:
+            self.report += data[: MAX_RECORD - len(self.report)]
+        elif data:
+            self.spool.append(pipe.kind, data)
+
+    def watch(self, child: Child, now: float) -> None:
+        """Enforce the deadline, notice the end, and see that everything ends with the program."""
+        for pid, status in reap():
+            if pid == child.pid:
+                self.status, child.running = status, False
+                self.deadline, self.drain_until = None, now + DRAIN_GRACE
+        if self.deadline is not None and now >= self.deadline:
+            if self.too_late:
+                kill_everything(child)
+                self.deadline = now + LAST_GRACE
+            else:
+                child.send_signal(signal.SIGTERM)
+                self.too_late, self.deadline = True, now + TERM_GRACE
+        if self.drain_until is None:
+            return
+        if not self.killed and (not child.pipes or now >= self.drain_until):
+            kill_everything(child)
+            self.killed, self.drain_until = True, now + LAST_GRACE
+        if self.killed and (not child.pipes or now >= self.drain_until):
+            self.conclude()
+            self.drain_until, self.over_since = None, now
+
+    def conclude(self) -> None:
+        """Write the last records."""
+        assert self.status is not None
+        try:
+            json.loads(self.report)
+        except ValueError:
+            pass  # a cell that did not raise, or was killed while it reported
+        else:
+            self.spool.append(RAISED, bytes(self.report))
+        ended = {
+            "status": self.status if self.status >= 0 else None,
+            "signal": -self.status if self.status < 0 else None,
+            "deadline": self.too_late,
+        }
+        self.spool.append(EXITED, json.dumps(ended).encode())
+
+    def send(self) -> None:
+        """Give the host as much as it takes now."""
+        try:
+            while self.answer:
+                self.answer = self.answer[os.write(HOST_OUT, self.answer) :]
+            while data := self.spool.peek(MAX_RECORD):
+                self.spool.sent(os.write(HOST_OUT, data))
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            self.listening = False
+
+    def finished(self, now: float) -> bool:
+        """Whether there is nothing more to do."""
+        if self.host_may_come:
+            return self.over_since is not None and self.spool.acknowledged == self.spool.last
+        if self.child is None:
+            return True
+        undelivered = self.listening and self.spool.pending
+        return self.over_since is not None and (not undelivered or now >= self.over_since + LAST_GRACE)
+
+
+def main() -> int:
+    """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence."""
+    runner = Runner(sys.argv[1])
+    try:
+        runner.run()
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        sys.stderr.write(f"runner: {type(error).__name__}: {error}\n")
+        if runner.child:
+            kill_everything(runner.child)
+        return 70
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What host and runner say to each other: frames of kind, number, length and payload.
+
+Host to runner, each time it connects: MARK, then REPLAY with a nonce; after that START, ACK and SIGNAL. The
+mark cannot occur inside a command, so what an earlier host left half written is dropped. The runner answers
+REPLAY with `answer_to(nonce)`, then with every record after the given number, then goes on live; whoever
+connects in mid-stream discards bytes until its own nonce comes by.
+"""
+
+import struct
+from collections.abc import Iterator
+
+HEADER = struct.Struct(">BQI")
+"""Kind, number, length of the payload in bytes."""
+
+REPLAY, START, ACK, SIGNAL = 1, 2, 3, 4
+"""Host to runner. REPLAY: JSON {after, nonce}. START: JSON {argv, env, cwd, timeout, report}. ACK: records up to
+this number are safe on the host. SIGNAL: the number is a signal for the program's process group."""
+
+STARTED, STDOUT, STDERR, RAISED, EXITED = 16, 17, 18, 19, 20
+"""Runner to host, numbered 1, 2, 3, ... RAISED: JSON {ename, evalue, traceback}. EXITED comes last: JSON {status,
+signal, deadline}."""
+
+MAX_RECORD = 256 << 10
+"""Upper bound of a record's payload in bytes."""
+
+MAX_COMMAND = 4 << 20
+"""Upper bound of a command's payload in bytes; the kernel takes no longer argument list anyway."""
+
+MARK = b"\xff\xffhomie\xff"
+"""Comes before REPLAY. No kind is 0xff and no number is that long; JSON holds no such byte."""
+
+NONCE = 32
+"""Length of a nonce in (hexadecimal) characters."""
+
+
+def frame(kind: int, number: int, payload: bytes = b"") -> bytes:
+    """Return one frame."""
+    return HEADER.pack(kind, number, len(payload)) + payload
+
+
+def answer_to(nonce: str) -> bytes:
+    """Return what the runner writes before it replays."""
+    return MARK + nonce.encode("ascii")
+
+
+class Commands:
+    """Cuts the host's bytes into commands; what makes no sense is dropped up to the next mark."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._lost = True
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Take the next bytes; yield each command that is now whole as kind, number, payload."""
+        self._buffer += data
+        while True:
+            mark = self._buffer.find(MARK)
+            if mark == 0 or (self._lost and mark > 0):
+                del self._buffer[: mark + len(MARK)]
+                self._lost = False
+                continue
+            if self._lost:
+                del self._buffer[: -len(MARK)]
+                return
+            if len(self._buffer) < HEADER.size:
+                break
+            kind, number, length = HEADER.unpack_from(self._buffer)
+            end = HEADER.size + length
+            if length > MAX_COMMAND or 0 < mark < end:
+                self._lost = True
+                continue
+            if len(self._buffer) < end:
+                break
+            payload = bytes(self._buffer[HEADER.size : end])
+            del self._buffer[:end]
+            yield kind, number, payload

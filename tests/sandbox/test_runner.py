@@ -1,0 +1,337 @@
+"""The runner without a sandbox: a plain process, spoken to as a host would."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from homie_core.model.errors import BadMessage
+from homie_core.model.event import Output, Raised
+from homie_core.sandbox import link as link_module
+from homie_core.sandbox.link import Link, Numbered, ProgramEnd, ProgramStarted
+from homie_core.sandbox.program import Program
+from homie_core.sandbox.runner import frames, spool
+
+RUNNER = Path(frames.__file__).with_name("__main__.py")
+
+
+class Host:
+    """A host with one runner; it can lose its connection and come back."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+        assert process.stdin
+        assert process.stdout
+        self.process = process
+        self.folder = folder
+        self.link = Link(process.stdout, process.stdin)
+
+    async def run(self, code: str, *args: str, timeout: float = 30.0, report: bool = False) -> None:
+        await self.link.connect()
+        await self.link.start(self.program(code, *args, timeout=timeout, report=report))
+
+    def program(self, code: str, *args: str, timeout: float = 30.0, report: bool = False) -> Program:
+        argv = (sys.executable, "-I", "-S", "-c", code, *args)
+        return Program(argv=argv, env={}, timeout=timeout, cwd=str(self.folder), report=report)
+
+    async def rest(self, acknowledge: bool = True) -> "Told":
+        told = Told()
+        async for record in self.link:
+            told.add(record)
+            if acknowledge:
+                await self.link.ack(record.seq)
+        return told
+
+
+class Told:
+    """What a runner said."""
+
+    def __init__(self) -> None:
+        self.records: list[Numbered] = []
+        self.streams = {1: bytearray(), 2: bytearray()}
+        self.raised: Raised | None = None
+        self.end: ProgramEnd | None = None
+
+    def add(self, record: Numbered) -> None:
+        self.records.append(record)
+        match record.fact:
+            case Output(stream=stream, data=data):
+                self.streams[stream] += data
+            case Raised() as raised:
+                self.raised = raised
+            case ProgramEnd() as end:
+                self.end = end
+
+    @property
+    def out(self) -> bytes:
+        return bytes(self.streams[1])
+
+    @property
+    def err(self) -> bytes:
+        return bytes(self.streams[2])
+
+
+@asynccontextmanager
+async def hosting(folder: Path) -> AsyncIterator[Host]:
+    (folder / "spool").mkdir()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", str(RUNNER), str(folder / "spool"),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 18,
+    )  # fmt: skip
+    try:
+        yield Host(process, folder)
+    finally:
+        process._transport.close()  # type: ignore[attr-defined]  # kills it, and waits for no unread output
+        await process.wait()
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    async with hosting(tmp_path) as host:
+        yield host
+
+
+async def test_output_status_and_order(host: Host) -> None:
+    await host.run("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)")
+    told = await host.rest()
+    assert isinstance(told.records[0].fact, ProgramStarted)
+    assert (told.out, told.err) == (b"one\n", b"two\n")
+    assert told.end == ProgramEnd(status=3, signal=None, deadline=False)
+    assert [record.seq for record in told.records] == list(range(1, len(told.records) + 1))
+    assert await host.process.wait() == 0
+
+
+async def test_a_million_lines_arrive_complete_and_in_order(host: Host) -> None:
+    await host.run("import sys\nfor i in range(1_000_000): sys.stdout.write(f'{i}\\n')")
+    told = await host.rest()
+    assert told.out == b"".join(b"%d\n" % i for i in range(1_000_000))
+    assert len(told.records) < 2000, "a flood travels in few records"
+
+
+async def test_first_line_comes_at_once_though_more_may_follow(host: Host) -> None:
+    await host.run("import sys, time; print('now', flush=True); time.sleep(30)")
+    told = Told()
+    async with asyncio.timeout(5):
+        async for record in host.link:
+            told.add(record)
+            if told.out == b"now\n":
+                break
+    await host.link.signal(9)
+    rest = await host.rest()
+    assert rest.end == ProgramEnd(status=None, signal=9, deadline=False)
+    assert rest.end.exit_status == 137
+    assert rest.end.signal_name == "SIGKILL"
+
+
+async def test_missing_program_is_127(host: Host) -> None:
+    await host.link.connect()
+    await host.link.start(Program(argv=("/no/such",), env={}, timeout=5, cwd="/"))
+    told = await host.rest()
+    assert told.end == ProgramEnd(status=127, signal=None, deadline=False)
+    assert b"cannot start /no/such: No such file" in told.err
+
+
+async def test_deadline_ends_a_program_that_ignores_sigterm(host: Host) -> None:
+    await host.run(
+        "import signal, time; signal.signal(signal.SIGTERM, lambda *_: print('no', flush=True))\n"
+        "print('ready', flush=True)\nwhile True: time.sleep(1)",
+        timeout=0.5,
+    )
+    told = await host.rest()
+    assert told.out == b"ready\nno\n"
+    assert told.end == ProgramEnd(status=None, signal=9, deadline=True)
+
+
+async def test_deadline_holds_while_nobody_reads(host: Host) -> None:
+    await host.run("while True: print('x' * 10_000)", timeout=0.7)
+    host.process._transport.get_pipe_transport(1).pause_reading()  # type: ignore[attr-defined]
+    await asyncio.to_thread(_wait_for_end_in_spool, host.folder / "spool")
+    host.process._transport.get_pipe_transport(1).resume_reading()  # type: ignore[attr-defined]
+    told = await host.rest()
+    assert told.end
+    assert told.end.deadline
+
+
+def _wait_for_end_in_spool(folder: Path) -> None:
+    for _ in range(20_000):
+        newest = max(folder.iterdir())
+        if b'"deadline": true' in newest.read_bytes()[-200:]:
+            return
+        os.sched_yield()
+    raise AssertionError("the deadline passed unnoticed")
+
+
+async def test_grandchild_that_holds_the_pipes_does_not_hang_it(host: Host) -> None:
+    await host.run(
+        "import os, time\nif os.fork() == 0:\n    time.sleep(60)\nprint('parent')",
+    )
+    async with asyncio.timeout(10):
+        told = await host.rest()
+    assert told.out == b"parent\n"
+    assert told.end == ProgramEnd(status=0, signal=None, deadline=False)
+
+
+async def test_full_spool_makes_the_program_wait_and_loses_nothing(host: Host) -> None:
+    size = 100 << 20
+    await host.run(f"import os\nleft = {size}\nwhile left: left -= os.write(1, bytes(min(left, 1 << 20)))")
+    told = sent = fullest = 0
+    folder = host.folder / "spool"
+    async for record in host.link:
+        if isinstance(record.fact, Output):
+            told += len(record.fact.data)
+            sent += frames.HEADER.size + len(record.fact.data)
+        if sent >= spool.FULL - frames.HEADER.size or isinstance(record.fact, ProgramEnd):
+            fullest = max(fullest, sum(segment.stat().st_size for segment in folder.iterdir()))
+            await host.link.ack(record.seq)
+            sent = 0
+    assert told == size
+    assert spool.FULL <= fullest <= spool.FULL + (4 << 20)
+    assert await host.process.wait() == 0
+    assert sum(segment.stat().st_size for segment in folder.iterdir()) <= 2 * spool.SEGMENT
+
+
+async def test_a_host_that_comes_back_misses_nothing_and_repeats_nothing(host: Host) -> None:
+    await host.run("import sys\nfor i in range(1_000_000): sys.stdout.write(f'line {i}\\n')")
+    told, connections = Told(), 1
+    while not told.end:
+        taken = 0
+        async for record in host.link:
+            told.add(record)
+            taken += 1
+            if taken == 3 and connections < 8:
+                break  # what is under way to the old connection is old news to the next
+        else:
+            break
+        last = told.records[-1].seq
+        await host.link.ack(max(0, last - 2))
+        assert host.process.stdin
+        assert host.process.stdout
+        host.process.stdin.write(frames.HEADER.pack(frames.START, 0, 5000) + b"half a command")
+        host.link = Link(host.process.stdout, host.process.stdin)
+        await host.link.connect(after=last)
+        connections += 1
+    assert connections == 8
+    assert told.out == b"".join(b"line %d\n" % i for i in range(1_000_000))
+    assert [record.seq for record in told.records] == list(range(1, len(told.records) + 1))
+
+
+async def test_job_outlives_a_host_that_is_gone_for_good(host: Host) -> None:
+    assert host.process.stdin
+    assert host.process.stdout
+    await host.run("print('x' * 100_000); open('done', 'w').write('yes')")
+    host.process.stdin.close()
+    host.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        assert await host.process.wait() == 0
+    assert (host.folder / "done").read_text() == "yes"
+
+
+async def test_report_becomes_raised_before_the_end(host: Host) -> None:
+    await host.run(
+        "import os, json, sys\n"
+        "os.write(int(os.environ['HOMIE_REPORT']), json.dumps("
+        "{'ename': 'E', 'evalue': 'v', 'traceback': ['t']}).encode()); sys.exit(1)",
+        report=True,
+    )
+    told = await host.rest()
+    assert told.raised == Raised(ename="E", evalue="v", traceback=("t",))
+    assert [type(record.fact) for record in told.records[-2:]] == [Raised, ProgramEnd]
+
+
+async def test_half_a_report_is_no_report(host: Host) -> None:
+    await host.run("import os; os.write(3, b'{\"ename\": '); os.kill(os.getpid(), 9)", report=True)
+    told = await host.rest()
+    assert told.raised is None
+    assert told.end == ProgramEnd(status=None, signal=9, deadline=False)
+
+
+async def test_full_disk_ends_the_job_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    process = await asyncio.create_subprocess_exec(
+        "prlimit", f"--fsize={1 << 20}", sys.executable, "-I", "-S", str(RUNNER), str(tmp_path / "spool"),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    host = Host(process, tmp_path)
+    await host.run("while True: print('x' * 1000)")
+    told = await host.rest()
+    assert told.end is None
+    assert process.stderr
+    assert b"runner: OSError: [Errno 27] File too large" in await process.stderr.read()
+    assert await process.wait() == 70
+    process._transport.close()  # type: ignore[attr-defined]
+
+
+class Sandbox:
+    """A hostile runner: says what it likes."""
+
+    def __init__(self) -> None:
+        self.reader = asyncio.StreamReader(limit=1 << 16)
+        self.asked = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.asked += data
+        if data.startswith(frames.MARK):
+            nonce = data.split(b'"nonce":"')[1][: frames.NONCE].decode()
+            self.reader.feed_data(b"old" * 70_000 + frames.answer_to(nonce))
+
+    async def drain(self) -> None:
+        pass
+
+    async def hear(self, *said: bytes, end: bool = True) -> list[Numbered]:
+        link = Link(self.reader, self)  # type: ignore[arg-type]
+        await link.connect(after=4)
+        for data in said:
+            self.reader.feed_data(data)
+        if end:
+            self.reader.feed_eof()
+        return [record async for record in link]
+
+
+async def test_link_discards_what_an_older_connection_left() -> None:
+    records = await Sandbox().hear(frames.frame(frames.STDOUT, 5, b"hi"))
+    assert records == [Numbered(5, Output(stream=1, data=b"hi"))]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (frames.frame(frames.STDOUT, 6, b""), "record 6 after record 4"),
+        (frames.frame(frames.STDOUT, 4, b""), "record 4 after record 4"),
+        (frames.frame(99, 5), "unknown kind 99"),
+        (frames.HEADER.pack(frames.STDOUT, 5, frames.MAX_RECORD + 1), "262145 bytes"),
+        (frames.frame(frames.EXITED, 5, b"{}"), "nonsense"),
+        (frames.frame(frames.EXITED, 5, b'{"status": 256, "signal": null, "deadline": false}'), "nonsense"),
+        (frames.frame(frames.EXITED, 5, b'{"status": 0, "signal": 9, "deadline": false}'), "nonsense"),
+        (frames.frame(frames.EXITED, 5, b"[" * 100_000), "nonsense"),
+        (frames.frame(frames.RAISED, 5, b'{"ename": "E", "evalue": 7, "traceback": []}'), "nonsense"),
+        (frames.frame(frames.RAISED, 5, b'{"ename": "\xff", "evalue": "", "traceback": []}'), "nonsense"),
+    ],
+)
+async def test_nonsense_from_a_sandbox_is_refused(said: bytes, why: str) -> None:
+    with pytest.raises(BadMessage, match=why):
+        await Sandbox().hear(said)
+
+
+async def test_a_runner_cut_off_in_a_record_just_ends() -> None:
+    assert await Sandbox().hear(frames.frame(frames.STDOUT, 5, b"hello")[:-1]) == []
+
+
+async def test_a_sandbox_that_only_babbles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "MAX_DISCARD", 1 << 20)
+    reader = asyncio.StreamReader(limit=1 << 16)
+    reader.feed_data(b"\xff" * (2 << 20))
+    with pytest.raises(BadMessage, match="does not answer"):
+        await Link(reader, Sandbox()).connect()  # type: ignore[arg-type]
+
+
+def test_commands_after_garbage_are_understood() -> None:
+    commands = frames.Commands()
+    whole = frames.MARK + frames.frame(frames.REPLAY, 0, b"{}") + frames.frame(frames.ACK, 7)
+    said = b"garbage" + whole + frames.HEADER.pack(frames.START, 0, 999) + b"half" + whole
+    expected = [(frames.REPLAY, 0, b"{}"), (frames.ACK, 7, b"")] * 2
+    assert list(commands.feed(said)) == expected
+    commands = frames.Commands()
+    assert [command for byte in said for command in commands.feed(bytes([byte]))] == expected
