@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from homie_core.model.errors import IllegalTransition
 from homie_core.model.event import Accepted, Collected, Ended, Event, Exited, Output, Queued, Raised, Started
-from homie_core.model.job import JobSpec, Limits, Outcome, State
+from homie_core.model.job import How, JobSpec, Limits, Outcome, State
 from homie_core.model.names import PeerId
+from homie_core.model.quantity import show_duration, show_size
 
 NEXT: dict[tuple[State, type[Event]], State] = {
     (State.RECEIVING, Queued): State.QUEUED,
@@ -51,10 +52,27 @@ def advance(job: Job, event: Event) -> Job:
     """Return the job after the event; raise IllegalTransition if it cannot happen now."""
     state = NEXT.get((job.state, type(event)))
     if state is None:
-        story = f"job {job.spec.id} is {job.state.value}" + (
-            f" ({job.outcome.how.value})" if job.outcome else ""
-        )
+        story = f"job {job.spec.id} is {job.state.value}" + (f" ({job.outcome.how.value})" if job.outcome else "")
         raise IllegalTransition(f"{story}; {type(event).__name__} cannot happen to it")
     if isinstance(event, Ended):
         return replace(job, state=state, outcome=event.outcome)
     return replace(job, state=state)
+
+
+def judge(
+    status: int | None, *, deadline: bool, out_of_memory: bool, ended_by: How | None, limits: Limits
+) -> Outcome:
+    """Return how a program ended, from what its runner and its sandbox say.
+
+    `status` is the runner's word (None: it never said); `out_of_memory` the kernel's; `ended_by` why the host
+    ended it, if it did. A status is given in every case, for shells: 124 deadline and 137 memory as usual.
+    """
+    if deadline or ended_by is How.DEADLINE:
+        return Outcome(how=How.DEADLINE, status=124, detail=f"it ran longer than {show_duration(limits.timeout)}")
+    if ended_by is not None:
+        return Outcome(how=ended_by, status=status or 130)
+    if out_of_memory and status != 0:
+        return Outcome(how=How.MEMORY, status=status or 137, detail=f"it was lent {show_size(limits.memory)}")
+    if status is None:
+        return Outcome(how=How.LOST, status=1, detail="its sandbox vanished: the engine died or someone killed it")
+    return Outcome(how=How.EXITED, status=status)

@@ -218,15 +218,27 @@ class PeerTable:
         self._manual.setdefault((address, port), _Manual())
         return Probe(address, port, None)
 
-    def remove(self, id: PeerId) -> list[Place]:
-        """Forget a peer, its name and its typed addresses; return those addresses."""
-        self._entries.pop(id, None)
-        for name in [name for name, owner in self.known.items() if owner == id]:
+    def remove(self, who: str) -> list[NodeName]:
+        """Forget a node by its name or the beginning of its id; return the names that are free again.
+
+        A node that was not used because the name belonged to another one may have it from now on.
+        """
+        wanted = who.lower()
+        ids = {id for name, id in self.known.items() if name.lower() == wanted}
+        if len(wanted) >= 4:
+            ids |= {id for id in [*self._entries, *self.known.values()] if id.startswith(wanted)}
+        names = [name for name, id in self.known.items() if id in ids]
+        for name in names:
             del self.known[name]
-        places = [place for place, manual in self._manual.items() if manual.id == id]
-        for place in places:
+        for id in ids:
+            self._entries.pop(id, None)
+        for place in [place for place, manual in self._manual.items() if manual.id in ids]:
             del self._manual[place]
-        return places
+        for entry in self._entries.values():
+            if entry.peer.standing is Standing.CHANGED and entry.peer.name in names:
+                entry.peer = replace(entry.peer, standing=Standing.HEARD)
+                entry.probe_at = 0.0
+        return names
 
     def remove_place(self, address: str, port: int) -> bool:
         """Forget a typed address; return whether it was known."""

@@ -1,9 +1,11 @@
 """What front ends (CLI, notebook) and their own daemon say to each other over its Unix socket."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from msgspec import Meta
 
+from homie_core.model import errors
+from homie_core.model.errors import HomieError
 from homie_core.model.event import Record
 from homie_core.model.job import MAX_FILES, Ask, Kind, State
 from homie_core.model.names import FileName, GroupId, JobId, NodeName, PeerId
@@ -81,6 +83,20 @@ class Refused(Frozen, frozen=True, tag="refused"):
 
     error: Annotated[str, Meta(max_length=80)]
     message: Prose
+
+    @classmethod
+    def because(cls, error: HomieError) -> Self:
+        """Return the error as it travels."""
+        return cls(error=type(error).__name__, message=str(error)[:4000])
+
+    def as_error(self) -> HomieError:
+        """Return what travelled as an error again; a class that this version does not have is PeerRefused."""
+        kind = getattr(errors, self.error, None)
+        if not (isinstance(kind, type) and issubclass(kind, HomieError)):
+            kind = errors.PeerRefused
+        error = kind.__new__(kind, self.message)
+        HomieError.__init__(error, self.message)
+        return error
 
 
 class JobEvent(Frozen, frozen=True, tag="job"):

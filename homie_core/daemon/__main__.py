@@ -1,0 +1,3 @@
+from homie_core.daemon.main import main
+
+main()

@@ -1,0 +1,254 @@
+"""Jobs that others run here: taken by `Admission`, written into the journal, run in a sandbox, kept until fetched.
+
+Every fact about a job is an event in its spool; this module is the only writer. Who reads it, and when, changes
+nothing here: a lost connection never ends a job.
+"""
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from homie_core.daemon.running import Running, Workshop
+from homie_core.daemon.tasks import Tasks
+from homie_core.engine.admission import Admission, Refusal
+from homie_core.engine.lifecycle import Job, accept, advance
+from homie_core.model.errors import PeerRefused
+from homie_core.model.event import Accepted, Collected, Ended, Event
+from homie_core.model.job import How, JobSpec, Limits, Outcome, State
+from homie_core.model.names import Digest, JobId, PeerId
+from homie_core.net.server import Sink
+from homie_core.store.incoming import Inbox, Incoming
+from homie_core.store.journal import Journal
+from homie_core.store.spool import Spool
+
+log = logging.getLogger(__name__)
+
+KEEP = 7 * 86400.0
+"""Seconds for which the events and files of an ended job are kept, unless its submitter has fetched them."""
+
+
+@dataclass
+class Hosted:
+    """A job of ours: what is known of it, and what holds it."""
+
+    job: Job
+    accepted: Accepted
+    folder: Path
+    at: float
+    """Wall time of its acceptance, seconds."""
+    inbox: Inbox | None = None
+    spool: Spool | None = None
+    """Open while the job lives; later readers open their own."""
+    running: Running | None = None
+    collected: Collected | None = None
+    stop: How | None = None
+    """Why it is to end before its time."""
+
+
+@dataclass
+class Hosting:
+    """The jobs of one host. `workshop` is None until a sandbox is ready."""
+
+    me: PeerId
+    folder: Path
+    admission: Admission
+    journal: Journal
+    wall: Callable[[], float] = time.time
+    workshop: Workshop | None = None
+    _jobs: dict[JobId, Hosted] = field(default_factory=dict)
+    _tasks: Tasks = field(default_factory=Tasks)
+
+    # What peers ask: see net.server.Host.
+
+    def offer(self, caller: PeerId, spec: JobSpec) -> Accepted:
+        """Take a job, or say why not. The same job again gets the same answer, and starts nothing."""
+        hosted = self._jobs.get(spec.id)
+        if hosted is not None:
+            if hosted.job.submitter != caller or hosted.job.spec != spec:
+                raise PeerRefused(f"job {spec.id} exists already; submit with a new id")
+            missing = hosted.inbox.missing if hosted.inbox else ()
+            return Accepted(limits=hosted.accepted.limits, missing=missing)
+        limits = self.admission.offer(spec.id, spec.ask, time.monotonic())
+        if isinstance(limits, Refusal):
+            raise PeerRefused(limits.reason)
+        folder = self.folder / spec.id
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            inbox = Inbox(folder / "received", spec.files)
+            accepted = Accepted(limits=limits, missing=inbox.missing)
+            self.journal.accept(caller, spec, accepted, self.wall())
+        except BaseException:
+            self.admission.release(spec.id)
+            raise
+        hosted = Hosted(accept(spec, caller, accepted), accepted, folder, self.wall(), inbox)
+        hosted.spool = Spool(folder / "events")
+        hosted.spool.append(accepted, hosted.at)
+        self._jobs[spec.id] = hosted
+        log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.entry, len(spec.files))
+        return accepted
+
+    @contextmanager
+    def receive(self, caller: PeerId, job: JobId, digest: Digest) -> Iterator[Sink]:
+        """Take one input; the last one makes the job ready."""
+        hosted = self._of(caller, job)
+        if hosted.inbox is None:
+            raise PeerRefused(f"job {job} expects no files now; it is {hosted.job.state.value}")
+        with hosted.inbox.receive(digest) as incoming:
+            yield _Metered(incoming, lambda: self.admission.progress(job, time.monotonic()))
+        if hosted.inbox and not hosted.inbox.missing and hosted.job.state is State.RECEIVING:
+            hosted.inbox = None
+            self.admission.complete(job)
+            self.schedule()
+
+    async def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
+        """Yield the job's records after number `after`, as frames, until it has ended."""
+        hosted = self._of(caller, job)
+        spool = hosted.spool or Spool(hosted.folder / "events")
+        async for frames in spool.follow(after):
+            yield frames
+
+    def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
+        """Return where a file is that the job made."""
+        hosted = self._of(caller, job)
+        files = hosted.collected.files if hosted.collected else ()
+        if not any(file.digest == digest for file in files):
+            raise PeerRefused(f"job {job} made no file with the digest {digest[:12]}")
+        return hosted.folder / "results" / digest
+
+    def stop(self, caller: PeerId, job: JobId) -> None:
+        """End a job before its time."""
+        self._stop(self._of(caller, job), How.STOPPED)
+
+    def forget(self, caller: PeerId, job: JobId) -> None:
+        """Drop an ended job whose submitter has everything."""
+        hosted = self._of(caller, job)
+        if hosted.job.state is not State.ENDED:
+            raise PeerRefused(f"job {job} is {hosted.job.state.value}; stop it first")
+        self._drop(hosted)
+
+    # What this node does.
+
+    def recover(self) -> None:
+        """Take up what an earlier life of this daemon left: its unfinished jobs are lost, and are said to be."""
+        for entry in self.journal.hosted():
+            folder = self.folder / entry.spec.id
+            job = accept(entry.spec, entry.submitter, entry.accepted)
+            hosted = Hosted(job, entry.accepted, folder, entry.at)
+            self._jobs[entry.spec.id] = hosted
+            if not folder.is_dir():
+                self._drop(hosted)
+                continue
+            hosted.spool = Spool(folder / "events")
+            for event in hosted.spool.events():
+                self._learn(hosted, event)
+            if entry.outcome is None and hosted.job.state is not State.ENDED:
+                why = "the daemon of its host ended without warning; its output until then is complete"
+                self._end(hosted, Outcome(how=How.LOST, status=1, detail=why))
+            hosted.spool = None
+
+    def schedule(self) -> None:
+        """Start what may start; tell those who wait where they stand."""
+        for id, limits in self.admission.start().items():
+            self._tasks.start(self._host(self._jobs[id], limits), f"job {id}")
+        for id, queued in self.admission.announce().items():
+            self._record(self._jobs[id], queued)
+
+    def tick(self) -> None:
+        """Give up jobs whose files stopped arriving; drop what was kept long enough."""
+        for id in self.admission.expired(time.monotonic()):
+            why = "its files stopped arriving"
+            self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
+        for hosted in list(self._jobs.values()):
+            if hosted.job.state is State.ENDED and self.wall() - hosted.at > KEEP:
+                self._drop(hosted)
+
+    async def close(self, patience: float) -> None:
+        """End all jobs because this node goes; their submitters are told."""
+        self.admission.closed = "it is shutting down"
+        for hosted in self._jobs.values():
+            self._stop(hosted, How.EVICTED)
+        await self._tasks.settle(patience)
+
+    def jobs(self) -> list[Hosted]:
+        """Return the jobs that have not ended, oldest first."""
+        return [hosted for hosted in self._jobs.values() if hosted.job.state is not State.ENDED]
+
+    async def _host(self, hosted: Hosted, limits: Limits) -> None:
+        """Carry a job from its start to its end, whatever happens in between."""
+        assert self.workshop is not None
+        running = Running(self.workshop, self.me, hosted.job.spec, limits, hosted.folder)
+        hosted.running = running
+        outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
+        try:
+            async for event in running.events():
+                self._record(hosted, event)
+            outcome = running.outcome
+        except Exception as error:
+            log.exception("job %s could not be run", hosted.job.spec.id)
+            outcome = Outcome(how=How.FAILED, status=1, detail=f"an error on its host: {error}"[:2000])
+        finally:
+            hosted.running = None
+            self._end(hosted, outcome)
+            await asyncio.shield(running.close())
+
+    def _stop(self, hosted: Hosted, how: How) -> None:
+        if hosted.job.state is State.ENDED or hosted.stop is not None:
+            return
+        hosted.stop = how
+        if hosted.running is not None:
+            hosted.running.stop(how)
+        elif hosted.job.spec.id not in self.admission.running:
+            self._end(hosted, Outcome(how=how, status=130, detail=""))
+
+    def _record(self, hosted: Hosted, event: Event) -> None:
+        self._learn(hosted, event)
+        assert hosted.spool is not None
+        hosted.spool.append(event, self.wall())
+
+    def _learn(self, hosted: Hosted, event: Event) -> None:
+        if not isinstance(event, Accepted):
+            hosted.job = advance(hosted.job, event)
+        if isinstance(event, Collected):
+            hosted.collected = event
+
+    def _end(self, hosted: Hosted, outcome: Outcome) -> None:
+        """The one way in which jobs end: journal, last event, room for the next."""
+        job = hosted.job.spec.id
+        self.journal.end(job, outcome)
+        self._record(hosted, Ended(outcome=outcome))
+        hosted.spool = hosted.inbox = None
+        shutil.rmtree(hosted.folder / "received", ignore_errors=True)
+        log.info("job %s ended: %s (status %d) %s", job, outcome.how.value, outcome.status, outcome.detail)
+        self.admission.release(job)
+        self.schedule()
+
+    def _drop(self, hosted: Hosted) -> None:
+        job = hosted.job.spec.id
+        self.journal.forget(job)
+        del self._jobs[job]
+        shutil.rmtree(hosted.folder, ignore_errors=True)
+
+    def _of(self, caller: PeerId, job: JobId) -> Hosted:
+        """Return the caller's job; another's looks like none."""
+        hosted = self._jobs.get(job)
+        if hosted is None or hosted.job.submitter != caller:
+            raise PeerRefused(
+                f"there is no job {job} here; what was fetched, or is older than {KEEP / 86400:.0f} days, is gone"
+            )
+        return hosted
+
+
+class _Metered:
+    """An upload's sink that notes that bytes are still coming."""
+
+    def __init__(self, incoming: Incoming, moved: Callable[[], None]) -> None:
+        self._incoming, self._moved = incoming, moved
+
+    def write(self, data: bytes) -> None:
+        self._incoming.write(data)
+        self._moved()

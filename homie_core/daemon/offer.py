@@ -1,0 +1,117 @@
+"""What this node offers: what the machine has, what its owner lends, and the sandbox that makes lending safe."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from homie_core.config import Config
+from homie_core.daemon.hosting import Hosting
+from homie_core.daemon.running import Workshop
+from homie_core.engine.admission import Admission, Lent
+from homie_core.host.gpu import Gpus
+from homie_core.host.machine import Machine, Sample
+from homie_core.model.errors import HomieError, SandboxError
+from homie_core.model.names import PeerId
+from homie_core.model.peer import Capacity, Gpu
+from homie_core.sandbox.docker import Docker
+from homie_core.sandbox.environments import Environments
+from homie_core.sandbox.program import RUNNER_REQUIREMENTS
+
+log = logging.getLogger(__name__)
+
+LENT_MEMORY = 0.8
+"""Share of the machine's memory that all jobs together may reserve; the rest is its owner's."""
+AGAIN = 15.0
+"""Seconds between two looks for a sandbox while there is none."""
+
+
+class Offer:
+    """Measures this machine and gets its sandbox ready; says why when nothing can be offered."""
+
+    def __init__(self, home: Path, config: Config) -> None:
+        self._config = config
+        self._environments = Environments(home / "environments")
+        self._machine = Machine()
+        self._gpus = Gpus()
+        self._cards: tuple[Gpu, ...] = self._gpus.read()
+        sample = self._machine.sample()
+        self.admission = Admission(config.name, _lent(config, sample, self._cards))
+        self.sandbox = ""
+        """What jobs run in; empty while there is nothing."""
+        self.preparing = ""
+        """What is under way, in words; empty if nothing is."""
+        self.trouble = ""
+        """Why no jobs are taken, with the way out; empty if they are."""
+        if config.sharing:
+            self.preparing = self.admission.closed = "its sandbox is being prepared"
+        else:
+            why = "sharing is off; switch it on with `homie config set sharing true` and restart"
+            self.trouble = self.admission.closed = why
+
+    def capacity(self) -> Capacity:
+        """Return what this node has and offers at this moment."""
+        sample, admission = self._machine.sample(), self.admission
+        return Capacity(
+            cores=sample.cores,
+            cpu_percent=sample.cpu_percent,
+            ram_total=sample.ram_total,
+            ram_free=sample.ram_free,
+            gpus=self._cards,
+            running=len(admission.running),
+            queued=len(admission.queue),
+            free_cpus=admission.free_cpus,
+            free_memory=min(admission.free_memory, sample.ram_free),
+            max_cpus=admission.lent.job_cpus,
+            max_memory=admission.lent.job_memory,
+            sharing=not admission.closed,
+        )
+
+    async def watch_gpus(self) -> None:
+        """Look at the cards again; the driver may take its time, so in a thread."""
+        self._cards = await asyncio.to_thread(self._gpus.read)
+
+    async def prepare(self, node: PeerId, hosting: Hosting) -> None:
+        """Get the sandbox ready and open the doors; look again while there is none."""
+        if not self._config.sharing:
+            return
+        backend = Docker(self._config.container_base_image)
+        while True:
+            try:
+                interpreter = await backend.prepare(self._report)
+                swept = await backend.sweep(node, frozenset())
+                break
+            except SandboxError as error:
+                if self.trouble != str(error):
+                    log.warning("no jobs are taken: %s", error)
+                self.trouble = self.admission.closed = str(error)
+                self.preparing = ""
+                await asyncio.sleep(AGAIN)
+        if swept:
+            log.info("removed %d sandboxes that an earlier daemon left", swept)
+        self.sandbox, self.trouble, self.admission.closed = backend.name, "", ""
+        hosting.workshop = Workshop(backend, interpreter, self._environments)
+        log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
+        try:
+            # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.
+            self._report("installing IPython for cells")
+            await self._environments.ensure(RUNNER_REQUIREMENTS, interpreter)
+        except HomieError as error:
+            log.warning("cells cannot run yet, scripts can: %s", error)
+        self.preparing = ""
+
+    def _report(self, phase: str) -> None:
+        if phase != self.preparing:
+            log.info("%s", phase)
+        self.preparing = phase
+
+
+def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:
+    memory = int(LENT_MEMORY * sample.ram_total)
+    return Lent(
+        cpus=float(sample.cores),
+        memory=memory,
+        job_cpus=min(config.container_cpu_limit, float(sample.cores)),
+        job_memory=min(config.container_memory_limit, memory),
+        job_timeout=config.container_timeout,
+        gpus=tuple(card.uuid for card in cards),
+    )

@@ -1,0 +1,163 @@
+"""The local API: what front ends of this user may ask of their daemon, over a Unix socket.
+
+GET    /v1/status              how the daemon is doing          GET  /v1/peers        who is there
+POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers/{who}  forget a peer
+POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
+POST   /v1/runs/{job}/stop     stop it                          POST /v1/shutdown     end the daemon
+
+The lock is the socket: mode 0600 in a folder of mode 0700, and the caller's uid is checked. Hanging up in the
+middle of a run detaches; the job goes on.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+
+from homie_core.model.control import AddPeer, News, Refused, RunRequest, Status
+from homie_core.model.errors import BadMessage, ConfigError, HomieError
+from homie_core.model.names import JobId
+from homie_core.model.peer import Peer
+from homie_core.model.wire import frame
+from homie_core.net.http import answer, application, message_of
+from homie_core.net.server import JOB
+
+log = logging.getLogger(__name__)
+
+MAX_SOCKET_PATH = 100
+"""Bytes; the system's own limit is 104 to 108."""
+
+
+class Control(Protocol):
+    """What stands behind the node part of the local API. Every method may raise HomieError."""
+
+    def status(self) -> Status: ...
+
+    def peers(self) -> list[Peer]: ...
+
+    async def add_peer(self, wanted: AddPeer) -> Peer: ...
+
+    def remove_peer(self, who: str) -> None: ...
+
+    def shutdown(self) -> None: ...
+
+
+class Sender(Protocol):
+    """What stands behind the runs of the local API. Every method may raise HomieError."""
+
+    def run(self, request: RunRequest) -> AsyncIterator[News]: ...
+
+    def follow(self, job: JobId, after: int, results: str | None) -> AsyncIterator[News]: ...
+
+    async def stop(self, job: JobId) -> None: ...
+
+
+class ControlServer:
+    """Serves the local API on a Unix socket of its own."""
+
+    def __init__(self, control: Control, sender: Sender, path: Path) -> None:
+        self._control, self._sender, self._path = control, sender, path
+        app = application()
+        app.router.add_get("/v1/status", self._status)
+        app.router.add_get("/v1/peers", self._peers)
+        app.router.add_post("/v1/peers", self._add_peer)
+        app.router.add_delete("/v1/peers/{who}", self._remove_peer)
+        app.router.add_post("/v1/runs", self._run)
+        app.router.add_get(f"/v1/runs/{JOB}", self._follow)
+        app.router.add_post(f"/v1/runs/{JOB}/stop", self._stop)
+        app.router.add_post("/v1/shutdown", self._shutdown)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, handler_cancellation=True
+        )
+
+    async def open(self) -> None:
+        """Listen; a socket that a dead daemon left is replaced (the caller holds the home's lock)."""
+        if len(os.fsencode(self._path)) > MAX_SOCKET_PATH:
+            raise ConfigError(f"{self._path} is too long for a socket; set HOMIE_HOME to a shorter folder")
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listener.bind(os.fspath(self._path))
+        finally:
+            os.umask(before)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+        self._path.unlink(missing_ok=True)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(self._control.status())
+
+    async def _peers(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(self._control.peers())
+
+    async def _add_peer(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(await self._control.add_peer(await message_of(request, AddPeer)))
+
+    async def _remove_peer(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        self._control.remove_peer(request.match_info["who"])
+        return web.Response(status=204)
+
+    async def _run(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
+        return await _stream(request, self._sender.run(await message_of(request, RunRequest)))
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
+        after = request.query.get("after", "0")
+        if not after.isdecimal() or len(after) > 18:
+            raise BadMessage("`after` is the number of an event")
+        job = JobId(request.match_info["job"])
+        return await _stream(request, self._sender.follow(job, int(after), request.query.get("results")))
+
+    async def _stop(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        await self._sender.stop(JobId(request.match_info["job"]))
+        return web.Response(status=204)
+
+    async def _shutdown(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        self._control.shutdown()
+        return web.Response(status=204)
+
+
+async def _stream(request: web.Request, news: AsyncIterator[News]) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    try:
+        async for item in news:
+            await response.write(frame(item))
+    except HomieError as error:
+        await response.write(frame(Refused.because(error)))
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        await response.write(frame(Refused.because(HomieError("an error inside the daemon; see its log"))))
+    await response.write_eof()
+    return response
+
+
+def _check_user(request: web.Request) -> None:
+    """Refuse other users, should the socket's mode ever be loosened (root may do as it likes anyway)."""
+    connection = request.transport.get_extra_info("socket") if request.transport else None
+    if connection is None or not hasattr(socket, "SO_PEERCRED"):
+        return
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    if uid not in (0, os.getuid()):
+        raise web.HTTPForbidden(text="this socket belongs to another user")

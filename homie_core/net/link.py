@@ -1,0 +1,163 @@
+"""Calling another node's API: one pinned mutual-TLS client per peer, errors in words."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from homie_core.model.control import Refused
+from homie_core.model.errors import BadMessage, HomieError, PeerUnreachable, TransferError
+from homie_core.model.event import Accepted, Record
+from homie_core.model.job import FileRef, JobSpec
+from homie_core.model.names import JobId, PeerId
+from homie_core.model.peer import Hello
+from homie_core.model.wire import MAX_MESSAGE, Unframer, decode, encode
+from homie_core.net.http import CHUNK
+from homie_core.net.server import PING, Sink
+from homie_core.net.tls import Pin
+
+_ADVICE = "a different secret? Compare `homie whoami` on both machines"
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=4.0, sock_read=30.0)
+
+
+class Link:
+    """The way to one node at one address; `expect` is the only id that may answer there (None: learn it)."""
+
+    def __init__(self, address: str, port: int, expect: PeerId | None, context: ssl.SSLContext) -> None:
+        self.place = (address, port)
+        self._where = f"{address}:{port}"
+        self._base = f"https://{address}:{port}/v1"
+        self._pin = Pin(expect)
+        self._context = context
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._pin, limit=16), timeout=_TIMEOUT, auto_decompress=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def hello(self, mine: Hello) -> tuple[PeerId, Hello]:
+        """Exchange hellos; return who answered, proven by its certificate."""
+        theirs = decode(await self._post("/hello", encode(mine)), Hello)
+        assert self._pin.seen is not None
+        return self._pin.seen, theirs
+
+    async def offer(self, spec: JobSpec) -> Accepted:
+        """Ask the node to take a job."""
+        return decode(await self._post("/jobs", encode(spec)), Accepted)
+
+    async def stop(self, job: JobId) -> None:
+        """Ask the node to stop a job."""
+        await self._post(f"/jobs/{job}/stop", b"")
+
+    async def forget(self, job: JobId) -> None:
+        """Tell the node that everything of an ended job has been fetched."""
+        url = f"{self._base}/jobs/{job}"
+        async with self._errors(), self._session.delete(url, ssl=self._context) as answer:
+            await self._body(answer)
+
+    async def upload(self, job: JobId, file: FileRef, chunks: AsyncIterator[bytes]) -> None:
+        """Send one input of a job."""
+        headers = {"Content-Length": str(file.size)}
+        url = f"{self._base}/jobs/{job}/inputs/{file.digest}"
+        async with (
+            self._errors(),
+            self._session.put(url, data=chunks, headers=headers, ssl=self._context) as answer,
+        ):
+            await self._body(answer)
+
+    async def download(self, job: JobId, file: FileRef, sink: Sink, progress: Callable[[int], None]) -> None:
+        """Fetch one result of a job into the sink; `progress` hears the size of each piece."""
+        url = f"{self._base}/jobs/{job}/results/{file.digest}"
+        async with self._errors(), self._session.get(url, ssl=self._context) as answer:
+            if answer.status != 200:
+                await self._body(answer)
+            async for chunk in answer.content.iter_chunked(CHUNK):
+                sink.write(chunk)
+                progress(len(chunk))
+
+    async def events(self, job: JobId, after: int) -> AsyncIterator[Record]:
+        """Yield the job's records from `after` + 1 on, each number once and in order, until the link ends."""
+        url = f"{self._base}/jobs/{job}/events?after={after}"
+        unframer = Unframer()
+        async with (
+            self._errors(),
+            self._session.ws_connect(
+                url, ssl=self._context, heartbeat=PING, max_msg_size=2 * MAX_MESSAGE
+            ) as socket,
+        ):
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    raise BadMessage(f"{self._where} sent something that is no event")
+                for data in unframer.feed(message.data):
+                    record = decode(data, Record)
+                    after += 1
+                    if record.seq != after:
+                        raise BadMessage(f"{self._where} sent event {record.seq} where {after} was due")
+                    yield record
+
+    async def _post(self, path: str, body: bytes) -> bytes:
+        async with (
+            self._errors(),
+            self._session.post(self._base + path, data=body, ssl=self._context) as answer,
+        ):
+            return await self._body(answer)
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in answer.content.iter_chunked(CHUNK):
+            body += chunk
+            if len(body) > MAX_MESSAGE:
+                raise BadMessage(f"{self._where} answered with more than {MAX_MESSAGE} bytes")
+        if answer.status >= 300:
+            try:
+                raise decode(bytes(body), Refused).as_error()
+            except BadMessage as error:
+                raise BadMessage(f"{self._where} answered {answer.status}; another version of Homie?") from error
+        return bytes(body)
+
+    @asynccontextmanager
+    async def _errors(self) -> AsyncIterator[None]:
+        """Translate what aiohttp and ssl raise; `ssl.SSLError` is an OSError, so it comes first."""
+        try:
+            yield
+        except HomieError:
+            raise
+        except aiohttp.ServerFingerprintMismatch as error:
+            raise PeerUnreachable(f"{self._where} answers with another key than the one known") from error
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            raise PeerUnreachable(f"{self._where} is not of our group: {_ADVICE}") from error
+        except aiohttp.ServerDisconnectedError as error:
+            # A server that rejects our certificate (TLS 1.3) just hangs up.
+            raise PeerUnreachable(f"{self._where} hung up: {_ADVICE}") from error
+        except aiohttp.ClientConnectorError as error:
+            reason = error.os_error.strerror or str(error.os_error)
+            raise PeerUnreachable(f"no answer from {self._where} ({reason.lower()})") from error
+        except TimeoutError as error:
+            raise PeerUnreachable(f"no answer from {self._where} in time") from error
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            raise PeerUnreachable(f"the link to {self._where} broke ({error})") from error
+
+
+async def read_chunks(path: Path, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """Yield a file's content for an upload; `progress` hears the size of each piece."""
+    try:
+        with path.open("rb", buffering=0) as file:  # 256 KiB: as quick as a thread switch
+            while chunk := file.read(CHUNK):
+                progress(len(chunk))
+                yield chunk
+    except OSError as error:
+        raise TransferError(f"{path} cannot be read any more ({error.strerror})") from error

@@ -1,0 +1,160 @@
+"""The peer API: what other nodes of the group may ask of this one, over mutual TLS.
+
+POST /v1/hello                          who are you, what do you offer
+POST /v1/jobs                           take this job (the same id again: the same answer)
+PUT  /v1/jobs/{job}/inputs/{digest}     here is a file of it
+GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on, until it has ended
+GET  /v1/jobs/{job}/results/{digest}    a file it made
+POST /v1/jobs/{job}/stop                stop it
+DELETE /v1/jobs/{job}                   it has ended and its submitter has everything
+
+The caller is the id of its certificate; a job answers to its own submitter only.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import WSMsgType, web
+
+from homie_core.model.errors import BadMessage
+from homie_core.model.event import Accepted
+from homie_core.model.job import JobSpec
+from homie_core.model.names import Digest, JobId, PeerId
+from homie_core.model.peer import Hello
+from homie_core.net.http import CHUNK, answer, application, message_of
+from homie_core.net.tls import peer_id_of
+
+JOB = "{job:[0-9a-f]{12}}"
+DIGEST = "{digest:[0-9a-f]{64}}"
+PING = 10.0
+"""Seconds between WebSocket pings; a link that is silent for longer is dead."""
+
+
+class Sink(Protocol):
+    """Where an uploaded file's bytes go."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+Greet = Callable[[PeerId, str, Hello], Hello]
+"""Answers the hello of a caller who has this id and called from this address."""
+
+
+class Host(Protocol):
+    """What stands behind the jobs of the peer API. Every method raises HomieError with the reason for a no."""
+
+    def offer(self, caller: PeerId, spec: JobSpec) -> Accepted: ...
+
+    def receive(self, caller: PeerId, job: JobId, digest: Digest) -> AbstractContextManager[Sink]: ...
+
+    def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]: ...
+
+    def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path: ...
+
+    def stop(self, caller: PeerId, job: JobId) -> None: ...
+
+    def forget(self, caller: PeerId, job: JobId) -> None: ...
+
+
+class PeerServer:
+    """Serves the peer API on one address and port."""
+
+    def __init__(self, host: Host, greet: Greet, context: ssl.SSLContext) -> None:
+        self._host, self._greet, self._context = host, greet, context
+        app = application()
+        app.router.add_post("/v1/hello", self._hello)
+        app.router.add_post("/v1/jobs", self._offer)
+        app.router.add_put(f"/v1/jobs/{JOB}/inputs/{DIGEST}", self._receive)
+        app.router.add_get(f"/v1/jobs/{JOB}/events", self._events)
+        app.router.add_get(f"/v1/jobs/{JOB}/results/{DIGEST}", self._result)
+        app.router.add_post(f"/v1/jobs/{JOB}/stop", self._stop)
+        app.router.add_delete(f"/v1/jobs/{JOB}", self._forget)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+
+    async def open(self, listen: str, port: int) -> None:
+        """Listen; raise OSError if the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, listen, port, ssl_context=self._context).start()
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+    async def _hello(self, request: web.Request) -> web.Response:
+        hello = await message_of(request, Hello)
+        return answer(self._greet(_caller(request), request.remote or "", hello))
+
+    async def _offer(self, request: web.Request) -> web.Response:
+        return answer(self._host.offer(_caller(request), await message_of(request, JobSpec)))
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        with self._host.receive(_caller(request), _job(request), Digest(request.match_info["digest"])) as sink:
+            async for chunk in request.content.iter_chunked(CHUNK):
+                sink.write(chunk)
+        return web.Response(status=204)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        after = request.query.get("after", "0")
+        if not after.isdecimal() or len(after) > 18:
+            raise BadMessage("`after` is the number of an event")
+        events = self._host.events(_caller(request), _job(request), int(after))
+        socket = web.WebSocketResponse(heartbeat=PING, max_msg_size=CHUNK, compress=False)
+        await socket.prepare(request)
+        sending = asyncio.create_task(_send(socket, events), name="send events")
+        hearing = asyncio.create_task(_until_closed(socket), name="until the reader leaves")
+        try:
+            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, hearing):
+                task.cancel()
+            await asyncio.gather(sending, hearing, return_exceptions=True)
+            await socket.close()
+        return socket
+
+    async def _result(self, request: web.Request) -> web.StreamResponse:
+        path = self._host.result(_caller(request), _job(request), Digest(request.match_info["digest"]))
+        # Not FileResponse: over TLS its sendfile fallback is eight times slower.
+        with path.open("rb", buffering=0) as file:
+            response = web.StreamResponse()
+            response.content_length = path.stat().st_size
+            await response.prepare(request)
+            while chunk := file.read(CHUNK):
+                await response.write(chunk)
+            await response.write_eof()
+        return response
+
+    async def _stop(self, request: web.Request) -> web.Response:
+        self._host.stop(_caller(request), _job(request))
+        return web.Response(status=204)
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        self._host.forget(_caller(request), _job(request))
+        return web.Response(status=204)
+
+
+async def _send(socket: web.WebSocketResponse, events: AsyncIterator[bytes]) -> None:
+    async for data in events:
+        await socket.send_bytes(data)
+
+
+async def _until_closed(socket: web.WebSocketResponse) -> None:
+    while (await socket.receive()).type not in (
+        WSMsgType.CLOSE,
+        WSMsgType.CLOSING,
+        WSMsgType.CLOSED,
+        WSMsgType.ERROR,
+    ):
+        pass
+
+
+def _job(request: web.Request) -> JobId:
+    return JobId(request.match_info["job"])
+
+
+def _caller(request: web.Request) -> PeerId:
+    if request.transport is None:
+        raise ConnectionResetError("the caller has hung up")
+    return peer_id_of(request.transport.get_extra_info("ssl_object"))

@@ -1,0 +1,124 @@
+"""The journal: which jobs this node has accepted, and which it has sent; written before anyone is told.
+
+SQLite in WAL mode, committed per entry: it survives `kill -9` of the daemon at any point.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from homie_core.model.errors import HomieError
+from homie_core.model.event import Accepted
+from homie_core.model.job import JobSpec, Outcome
+from homie_core.model.names import JobId, NodeName, PeerId
+from homie_core.model.wire import decode, encode
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE hosted (
+    job TEXT PRIMARY KEY,
+    submitter TEXT NOT NULL,
+    spec BLOB NOT NULL,
+    accepted BLOB NOT NULL,
+    at REAL NOT NULL,
+    outcome BLOB
+) STRICT;
+CREATE TABLE sent (
+    job TEXT PRIMARY KEY,
+    peer TEXT NOT NULL,
+    peer_name TEXT NOT NULL,
+    title TEXT NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A job this node accepted; `at` is wall time in seconds."""
+
+    submitter: PeerId
+    spec: JobSpec
+    accepted: Accepted
+    at: float
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A job this node sent to a peer; `at` is wall time in seconds."""
+
+    job: JobId
+    peer: PeerId
+    peer_name: NodeName
+    title: str
+    at: float
+
+
+class Journal:
+    """The one durable list of jobs of a node."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        except sqlite3.DatabaseError as error:
+            raise HomieError(
+                f"the journal {path} cannot be read ({error}). Nothing was rerun or deleted; "
+                "move the file away to start with an empty one"
+            ) from error
+        if version > SCHEMA:
+            raise HomieError(
+                f"the journal {path} was written by a newer Homie (format {version}; this one knows "
+                f"{SCHEMA}). Upgrade with `pip install -U homie-compute`"
+            )
+
+    def accept(self, submitter: PeerId, spec: JobSpec, accepted: Accepted, at: float) -> None:
+        """Write down a job before its submitter hears that it is accepted."""
+        self._db.execute(
+            "INSERT INTO hosted (job, submitter, spec, accepted, at) VALUES (?, ?, ?, ?, ?)",
+            (spec.id, submitter, encode(spec), encode(accepted), at),
+        )
+
+    def end(self, job: JobId, outcome: Outcome) -> None:
+        """Write down how a hosted job ended."""
+        self._db.execute("UPDATE hosted SET outcome = ? WHERE job = ?", (encode(outcome), job))
+
+    def forget(self, job: JobId) -> None:
+        """Drop a hosted job whose events and files are gone."""
+        self._db.execute("DELETE FROM hosted WHERE job = ?", (job,))
+
+    def hosted(self) -> list[Hosted]:
+        """Return all hosted jobs, oldest first."""
+        rows = self._db.execute("SELECT submitter, spec, accepted, at, outcome FROM hosted ORDER BY at")
+        return [
+            Hosted(
+                submitter=PeerId(submitter),
+                spec=decode(spec, JobSpec),
+                accepted=decode(accepted, Accepted),
+                at=at,
+                outcome=decode(outcome, Outcome) if outcome is not None else None,
+            )
+            for submitter, spec, accepted, at, outcome in rows
+        ]
+
+    def send(self, sent: Sent) -> None:
+        """Write down which peer gets a job before it is offered there; a second choice replaces the first."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO sent (job, peer, peer_name, title, at) VALUES (?, ?, ?, ?, ?)",
+            (sent.job, sent.peer, sent.peer_name, sent.title, sent.at),
+        )
+
+    def sent(self, job: JobId) -> Sent | None:
+        """Return where a job went, if it was sent from here."""
+        row = self._db.execute("SELECT job, peer, peer_name, title, at FROM sent WHERE job = ?", (job,)).fetchone()
+        return Sent(*row) if row else None
+
+    def close(self) -> None:
+        self._db.close()
