@@ -246,9 +246,7 @@ def test_a_change_replaces_the_characters_of_the_value_and_no_others(file: Path)
     config.set_value(file, "worker_port", "7000")
     config.set_value(file, "name", "laptop")
     config.set_value(file, "container_timeout", "90")
-    expected = (
-        WRITTEN_BY_HAND.replace("6000   #", "7000   #").replace("'desk'", "laptop").replace("10m", "90")
-    )
+    expected = WRITTEN_BY_HAND.replace("6000   #", "7000   #").replace("'desk'", "laptop").replace("10m", "90")
     assert file.read_text() == expected
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -299,6 +297,14 @@ def test_an_unusual_layout_is_left_alone(file: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="edit the file by hand"):
         config.set_value(file, "sharing", "false")
     assert file.read_text() == text
+
+
+def test_a_change_that_would_change_more_is_not_saved(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(file, BASE)
+    monkeypatch.setattr(source, "splice", lambda text, node, new: text.replace("desk", new) + "sharing: no\n")
+    with pytest.raises(ConfigError, match="edit the file by hand"):
+        config.set_value(file, "name", "lap")
+    assert file.read_text() == BASE
 
 
 def test_a_value_in_a_folded_block_can_be_replaced(file: Path) -> None:
