@@ -19,7 +19,8 @@ LOST = 16.0
 """Seconds without a sign of life after which a peer is offline: 8 heartbeats, which 30 % loss never ate."""
 FORGET = 600.0
 """Seconds after which an offline peer is no longer listed."""
-MAX_BACKOFF = 60.0
+MAX_BACKOFF = 8.0
+"""Seconds between probes of an address that does not answer, at most: how long after a cut all is well again."""
 MAX_PEERS = 2000
 """Only sealed heartbeats and proven hellos get this far; still, memory stays bounded."""
 
@@ -264,7 +265,7 @@ class PeerTable:
 
 
 def _backoff(failures: int) -> float:
-    return min(MAX_BACKOFF, float(2 ** min(failures, 6)))
+    return min(MAX_BACKOFF, float(2 ** min(failures, 3)))
 
 
 def _heard(id: PeerId, name: NodeName, address: str, port: int, capacity: Capacity) -> Peer:
