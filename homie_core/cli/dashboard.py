@@ -51,9 +51,7 @@ def picture(status: Status, peers: tuple[Peer, ...]) -> Group:
     for key, value in _facts(status):
         me.add_row(Text(key, style="dim"), Text(clean(value)))
     parts: list[Text | Table] = [Text(f"{status.name}", style="bold"), me, Text()]
-    parts.append(
-        Text.from_ansi(peers_table(known)) if known else Text("Nobody else is there yet.", style="dim")
-    )
+    parts.append(Text.from_ansi(peers_table(known)) if known else Text("Nobody else is there yet.", style="dim"))
     if status.jobs:
         parts += [Text(), Text.from_ansi(jobs_table(status.jobs))]
     return Group(*parts, Text("\nCtrl-C leaves", style="dim"))

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any, assert_never
 
 from homie_core.cli.screen import Screen
-from homie_core.client import Client, as_error
+from homie_core.client import Client
 from homie_core.client.words import in_words
 from homie_core.model import event
 from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable
@@ -63,7 +63,7 @@ class _Story:
         self._peer = "the peer"
         self._limits: Limits | None = None
         self._began = time.monotonic()
-        self._transfer_began: dict[bool, float] = {}
+        self._transfer_began: dict[bool, tuple[float, int]] = {}
         self._last_progress = 0.0
         self._last_trouble = ""
 
@@ -84,7 +84,7 @@ class _Story:
             case Delivered():
                 self._delivered(news)
             case Refused():
-                raise as_error(news)
+                raise news.as_error()
             case JobEvent():
                 self._happened(news.record.event)
             case _:
@@ -103,9 +103,7 @@ class _Story:
             case event.Output():
                 screen.output(what.stream, what.data)
             case event.Raised():
-                screen.output(
-                    2, ("\n".join(what.traceback) or f"{what.ename}: {what.evalue}").encode() + b"\n"
-                )
+                screen.output(2, ("\n".join(what.traceback) or f"{what.ename}: {what.evalue}").encode() + b"\n")
             case event.Ended():
                 self._ended(what.outcome)
             case event.Exited() | event.Collected():
@@ -124,8 +122,9 @@ class _Story:
 
     def _moved(self, news: Transfer) -> None:
         now = time.monotonic()
-        spent = now - self._transfer_began.setdefault(news.up, now)
-        rate = f", {show_size(news.done / spent)}/s" if spent > 0.2 else ""
+        began, had = self._transfer_began.setdefault(news.up, (now, news.done))
+        spent = now - began
+        rate = f", {show_size((news.done - had) / spent)}/s" if spent > 0.2 else ""
         where = f"to {self._peer}" if news.up else f"from {self._peer}"
         if news.done >= news.total:
             if spent > 0.5:

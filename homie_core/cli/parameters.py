@@ -32,9 +32,7 @@ class NodeName(click.ParamType):  # type: ignore[type-arg]
 
     name = "node"
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from homie_core.client import Client
         from homie_core.home import home
         from homie_core.model.errors import HomieError
@@ -72,9 +70,7 @@ def _running_time(text: str) -> float:
 
 def _job(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{1,12}", text):
-        raise ValueError(
-            f"{text[:40]!r} is no job id (or the beginning of one): 12 digits and letters a to f"
-        )
+        raise ValueError(f"{text[:40]!r} is no job id (or the beginning of one): 12 digits and letters a to f")
     return text
 
 

@@ -154,9 +154,7 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "cpu_percent": has.cpu_percent,
         "ram_free": has.ram_free,
         "ram_total": has.ram_total,
-        "gpus": [
-            {"name": gpu.name, "vram_free": gpu.vram_free, "vram_total": gpu.vram_total} for gpu in has.gpus
-        ],
+        "gpus": [{"name": gpu.name, "vram_free": gpu.vram_free, "vram_total": gpu.vram_total} for gpu in has.gpus],
         "jobs": has.running,
         "queued": has.queued,
         "sharing": has.sharing,

@@ -79,9 +79,7 @@ def attach(job: str, results: Path | None) -> int:
     """
     client, _ = ensure_daemon(home())
     whole = _whole_id(client, job)
-    return follow(
-        client, whole, client.follow(whole, 0, (results or _results_of(whole)).absolute()), Screen()
-    )
+    return follow(client, whole, client.follow(whole, 0, (results or _results_of(whole)).absolute()), Screen())
 
 
 @click.command()

@@ -24,9 +24,7 @@ class Screen:
 
     def belongs_to(self, peer: str) -> None:
         """Name the peer that the job's lines come from."""
-        self._lines = {
-            stream: Lines(style(f"{clean(peer)} |", DIM, fd) + " ") for stream, fd in self._fds.items()
-        }
+        self._lines = {stream: Lines(style(f"{clean(peer)} |", DIM, fd) + " ") for stream, fd in self._fds.items()}
 
     def output(self, stream: int, data: bytes) -> None:
         """Show what the job wrote to its standard output (1) or error (2)."""

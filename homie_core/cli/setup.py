@@ -48,9 +48,7 @@ def _change(home: Path, name: str | None, secret: str | None, new_group: bool, y
     create_node(home)
     if name is None and secret is None and not new_group:
         say(f"Already set up: {config.name}, in group {group_id(config.group_secret)} ({file}).")
-        say(
-            "Another name: homie setup --name NAME; another group: homie setup --secret SECRET or --new-group"
-        )
+        say("Another name: homie setup --name NAME; another group: homie setup --secret SECRET or --new-group")
         return
     if new_group:
         secret = new_secret()

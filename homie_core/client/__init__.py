@@ -4,13 +4,12 @@ api.py      one method per request of the control API     start.py   start the d
 request.py  from a script and its files to a RunRequest
 """
 
-from homie_core.client.api import Client, as_error
+from homie_core.client.api import Client
 from homie_core.client.request import new_job_id, request_for_script
 from homie_core.client.start import ensure_daemon, wait_for_peers, wait_until_gone
 
 __all__ = [
     "Client",
-    "as_error",
     "ensure_daemon",
     "new_job_id",
     "request_for_script",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from homie_core.model import errors, wire
+from homie_core.model import wire
 from homie_core.model.control import AddPeer, JobEvent, News, Refused, RunRequest, Status
 from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, HomieError
 from homie_core.model.event import Ended
@@ -131,7 +131,7 @@ class Client:
         with self._translated():
             body = response.read(wire.MAX_MESSAGE)
         try:
-            return as_error(wire.decode(body, Refused))
+            return wire.decode(body, Refused).as_error()
         except BadMessage:
             return BadMessage(
                 f"the daemon answered {response.status} {response.reason} without a reason; "
@@ -155,15 +155,6 @@ class Client:
         else:
             what = f"broke the connection ({type(error).__name__})"
         return DaemonUnreachable(f"the daemon of {self.home} {what}; {self.home / LOG} says more")
-
-
-def as_error(refused: Refused) -> HomieError:
-    """Return what the daemon refused with as the error that it names."""
-    kind = getattr(errors, refused.error, None)
-    # UnsafeName makes its own text from two arguments; the daemon has done that already
-    if isinstance(kind, type) and issubclass(kind, HomieError) and kind is not errors.UnsafeName:
-        return kind(refused.message)
-    return HomieError(refused.message)
 
 
 def _is_last(news: News) -> bool:
