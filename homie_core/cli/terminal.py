@@ -14,8 +14,9 @@ _ACTIVE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Controls of the C0 and C1 sets, without tab, line feed and carriage return."""
 _END_OF_STRING = re.compile("[\x07\x18\x1a\x1b\x9c\r\n]")
 """A string (title, link, image) that is never closed must not hide what follows: a line end ends it too."""
-_COLOUR = re.compile(r"[0-9;:]{0,64}\Z")
-_SGR = re.compile(r"\x1b\[([0-9;:]*)m")
+_PARAMETERS = re.compile(r"[0-9;:]{0,64}\Z")
+_COLOUR = re.compile(r"\x1b\[([0-9;:]*)m")
+_FIRST_COLOURS = re.compile(r"\A(?:\x1b\[[0-9;:]*m)*")
 _RESET = "\x1b[0m"
 
 
@@ -92,7 +93,7 @@ class SafeText:
         self._state = self._in_text
         if not "@" <= character <= "~":
             return at
-        if character == "m" and self._colours and _COLOUR.match(self._parameters):
+        if character == "m" and self._colours and _PARAMETERS.match(self._parameters):
             self._out.append(f"\x1b[{self._parameters}m")
         elif character == "K" and self._parameters in ("", "0"):
             self._out.append("\x1b[K")
@@ -112,7 +113,8 @@ class SafeText:
 class Lines:
     """Puts a prefix before each line, also before one that is redrawn after a carriage return.
 
-    The prefix is never drawn in the job's colours, and these end with the output.
+    The prefix is never drawn in the job's colours, and these end with the output: at the start of a line the
+    terminal always has its own.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -127,36 +129,37 @@ class Lines:
         out: list[str] = []
         for piece in re.split(r"([\r\n])", text):
             if piece == "\r":
-                if not self._at_start:
-                    out.append(piece)
-                self._at_start = True
+                out.append(self._leave() + piece if not self._at_start else "")
             elif piece == "\n":
-                out.append(self._end() if self._drawn else self._margin() + self._end())
-            elif piece:
+                out.append(self._leave() + piece if self._drawn else self._prefix + piece)
+                self._drawn = False
+            else:
                 self._add(piece, out)
         return "".join(out)
 
     def close(self) -> str:
         """Return what leaves the terminal at the start of a fresh line, in its own colours."""
-        return self._end() if self._drawn else ""
+        return self.feed("\n") if self._drawn else ""
 
     def _add(self, piece: str, out: list[str]) -> None:
-        self._remember_colours(piece)
-        if not self._at_start:
-            out.append(piece)
-        elif _SGR.sub("", piece):  # a mere change of colours begins no line
-            out.append(self._margin() + piece)
+        if self._at_start:
+            rest = _FIRST_COLOURS.sub("", piece)
+            self._remember_colours(piece[: len(piece) - len(rest)])
+            piece = rest
+            if not piece:  # a mere change of colours begins no line
+                return
+            out.append(self._prefix + self._colours)
             self._at_start, self._drawn = False, True
+        out.append(piece)
+        self._remember_colours(piece)
 
-    def _margin(self) -> str:
-        return _RESET + self._prefix + self._colours if self._colours else self._prefix
-
-    def _end(self) -> str:
-        self._at_start, self._drawn = True, False
-        return _RESET + "\n" if self._colours else "\n"
+    def _leave(self) -> str:
+        reset = _RESET if self._colours and not self._at_start else ""
+        self._at_start = True
+        return reset
 
     def _remember_colours(self, piece: str) -> None:
-        for parameters in _SGR.findall(piece):
+        for parameters in _COLOUR.findall(piece):
             if not parameters.strip("0"):
                 self._colours = ""
             elif len(self._colours) < 256:
