@@ -1,0 +1,152 @@
+"""Two nodes of one group on this machine, used as people use them: by the `homie` command.
+
+    with Pair() as pair:
+        assert pair.laptop.homie("run", "-n", "desk", "hello.py").stdout == "hello\n"
+
+They talk over loopback only. Nothing outlives the `with`: neither a daemon nor a home.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+HOMIE = Path(sys.executable).with_name("homie")
+IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
+FOUND_WITHIN = 20.0
+"""Seconds that two nodes get to find each other."""
+
+
+class Node:
+    """One node: a name and a home of its own."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.home = folder / name
+        self.env = {**os.environ, "HOMIE_HOME": str(self.home), "NO_COLOR": "1"}
+
+    def homie(
+        self, *arguments: str | Path, check: bool = True, timeout: float = 60.0, **kwargs: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `homie ARGUMENTS` to its end; text in and out, AssertionError if it fails and `check`."""
+        kwargs = {"env": self.env, "capture_output": True, "text": True, **kwargs}
+        done = subprocess.run([HOMIE, *arguments], timeout=timeout, check=False, **kwargs)
+        if check and done.returncode:
+            raise AssertionError(
+                f"{self.name}$ homie {' '.join(map(str, arguments))}: status {done.returncode}\n"
+                f"{done.stdout}{done.stderr}{self.log()}"
+            )
+        return done
+
+    def popen(self, *arguments: str | Path, **kwargs: Any) -> subprocess.Popen[Any]:
+        """Start `homie ARGUMENTS`."""
+        return subprocess.Popen([HOMIE, *arguments], **{"env": self.env, **kwargs})
+
+    def peers(self) -> list[dict[str, Any]]:
+        """Return what `homie peers --json` says."""
+        peers: list[dict[str, Any]] = json.loads(self.homie("peers", "--json").stdout)
+        return peers
+
+    def log(self) -> str:
+        """Return the end of the daemon's log, for the message of a failed test."""
+        logs = self.home.glob("*.log")
+        return "".join(f"--- {log.name} of {self.name}\n{log.read_text()[-4000:]}" for log in logs)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return what runs for this node: its environment names this home, which nobody else's does."""
+        mine = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("HOMIE_HOME") == str(self.home):
+                    mine.append(process)
+        return mine
+
+    def end(self) -> None:
+        """End the daemon: as its owner would, and by force if that does not help."""
+        if self.home.exists():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.homie("down", check=False)
+        left = self.processes()
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+
+
+class Pair:
+    """`laptop` and `desk`, set up, running, and aware of each other while the `with` lasts.
+
+    `settings` hold for both, those under a node's name for that one: `Pair(desk={"sharing": "false"})`.
+    """
+
+    def __init__(
+        self, desk: Mapping[str, str] | None = None, laptop: Mapping[str, str] | None = None, **settings: str
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="hm-", dir="/tmp"))
+        self.laptop = Node("laptop", self._folder)
+        self.desk = Node("desk", self._folder)
+        both = {"listen": "127.0.0.1", "container_base_image": IMAGE} | settings
+        both["discovery_port"] = str(free_port(socket.SOCK_DGRAM))
+        self._settings = [(self.laptop, both | dict(laptop or {})), (self.desk, both | dict(desk or {}))]
+
+    def __enter__(self) -> Self:
+        try:
+            self.laptop.homie("setup", "--name", "laptop", "--new-group", "--yes")
+            secret = self.laptop.homie("config", "get", "group_secret").stdout.strip()
+            self.desk.homie("setup", "--name", "desk", "--secret", secret, "--yes")
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(_set_and_start, *zip(*self._settings, strict=True)))
+            self.wait_until_found()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def wait_until_found(self) -> None:
+        """Wait until each sees the other online; AssertionError with both logs if that takes too long."""
+        until = time.monotonic() + FOUND_WITHIN
+        while not all(any(peer["online"] for peer in node.peers()) for node in (self.laptop, self.desk)):
+            if time.monotonic() > until:
+                logs = self.laptop.log() + self.desk.log()
+                raise AssertionError(f"not found within {FOUND_WITHIN:.0f} s: {self.laptop.peers()}\n{logs}")
+
+    def close(self) -> None:
+        """End both daemons and remove their homes; harmless if they are gone."""
+        try:
+            for node in (self.laptop, self.desk):
+                node.end()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
+    for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
+        node.homie("config", "set", key, value)
+    node.homie("up")
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    """Return a port of loopback that is free; below those that the system hands out to others meanwhile."""
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port found")
