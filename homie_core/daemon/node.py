@@ -114,7 +114,7 @@ class Node:
             addresses=self._addresses(),
             free_cpus=admission.free_cpus,
             free_memory=admission.free_memory,
-            jobs=tuple(self._views()),
+            jobs=(*self._runs.views(), *self._hosted()),
         )
 
     def peers(self) -> list[Peer]:
@@ -177,7 +177,7 @@ class Node:
         except HomieError as error:
             log.info("%s of the configuration: %s", peer, error)
 
-    def _views(self) -> list[JobView]:
+    def _hosted(self) -> list[JobView]:
         names = {peer.id: str(peer.name) for peer in self.peers()}
         return [
             JobView(

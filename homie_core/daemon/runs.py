@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from homie_core.daemon.tasks import Tasks
+from homie_core.engine.lifecycle import state_after
 from homie_core.engine.placement import choose, find
 from homie_core.model.control import (
     Delivered,
     JobEvent,
+    JobView,
     News,
     Placed,
     RunRequest,
@@ -29,7 +31,7 @@ from homie_core.model.control import (
 )
 from homie_core.model.errors import HomieError, NoPeer, PeerRefused, PeerUnreachable, TransferError
 from homie_core.model.event import Collected, Ended
-from homie_core.model.job import FileRef, JobSpec
+from homie_core.model.job import FileRef, JobSpec, State
 from homie_core.model.names import Digest, FileName, JobId, PeerId
 from homie_core.model.peer import Peer
 from homie_core.net.http import CHUNK
@@ -72,6 +74,8 @@ class Runs:
     context: ssl.SSLContext
     wall: Callable[[], float] = time.time
     _links: dict[PeerId, Link] = field(default_factory=dict)
+    _states: dict[JobId, State] = field(default_factory=dict)
+    """Of the jobs whose end has not been heard."""
     _tasks: Tasks = field(default_factory=Tasks)
 
     async def run(self, request: RunRequest) -> AsyncIterator[News]:
@@ -99,6 +103,22 @@ class Runs:
         """Ask the job's host to stop it."""
         sent = self._sent(job)
         await self._link(sent).stop(job)
+
+    def views(self) -> list[JobView]:
+        """Return the jobs that were sent in this life of the daemon and whose end has not been heard."""
+        now = self.wall()
+        found = [(sent, state) for job, state in self._states.items() if (sent := self.journal.sent(job))]
+        return [
+            JobView(
+                id=sent.job,
+                mine=True,
+                peer=sent.peer_name,
+                title=sent.title,
+                state=state,
+                age=max(0.0, now - sent.at),
+            )
+            for sent, state in found
+        ]
 
     async def close(self) -> None:
         await self._tasks.cancel()
@@ -132,6 +152,7 @@ class Runs:
                 continue
             cards = tuple(gpu.name for gpu in peer.capacity.gpus) if request.ask.gpus else ()
             placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, gpus=cards))
+            self._states[request.id] = State.RECEIVING
             await self._upload(link, spec, request.files, frozenset(accepted.missing), meter)
             return sent
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
@@ -163,45 +184,35 @@ class Runs:
         """Pass the job's events on until it has ended, over as many connections as it takes."""
         pause = 0.5
         collected = Collected(files=())
-        delivery: Delivery | None = None
-        try:
-            while True:
-                try:
-                    link = self._link(sent)
-                    async for record in link.events(sent.job, after):
-                        pause = 0.5
-                        if isinstance(record.event, Collected):
-                            collected = record.event
-                        if isinstance(record.event, Ended):
-                            if results and (collected.files or collected.skipped):
-                                delivery = delivery or Delivery(Path(results), sent.job)
-                                async for progress in self._fetch(link, sent.job, collected, delivery):
-                                    yield progress
-                                yield Delivered(
-                                    folder=results,
-                                    files=tuple(delivery.files),
-                                    notes=(*delivery.notes, *collected.skipped),
-                                )
-                            if results:
-                                self._tasks.start(_forget(link, sent.job), f"forget {sent.job}")
-                            yield JobEvent(record=record)
-                            return
-                        after = record.seq
+        delivery = Delivery(Path(results), sent.job) if results else None
+        while True:
+            try:
+                link = self._link(sent)
+                async for record in link.events(sent.job, after):
+                    pause = 0.5
+                    self._states[sent.job] = state_after(record.event)
+                    if isinstance(record.event, Collected):
+                        collected = record.event
+                    if isinstance(record.event, Ended):
+                        if delivery:
+                            async for news in self._deliver(link, sent.job, collected, delivery):
+                                yield news
+                        self._states.pop(sent.job, None)
                         yield JobEvent(record=record)
-                    why = f"{sent.peer_name} ended the connection"
-                except (PeerUnreachable, NoPeer) as error:
-                    why = str(error)
-                yield Unreachable(peer=sent.peer_name, why=why)
-                await asyncio.sleep(pause)
-                pause = min(MAX_PAUSE, 2 * pause)
-        finally:
-            if delivery:
-                delivery.close()
+                        return
+                    after = record.seq
+                    yield JobEvent(record=record)
+                why = f"{sent.peer_name} ended the connection"
+            except (PeerUnreachable, NoPeer) as error:
+                why = str(error)
+            yield Unreachable(peer=sent.peer_name, why=why)
+            await asyncio.sleep(pause)
+            pause = min(MAX_PAUSE, 2 * pause)
 
-    async def _fetch(
+    async def _deliver(
         self, link: Link, job: JobId, collected: Collected, delivery: Delivery
     ) -> AsyncIterator[News]:
-        """Bring the job's files here; what came before the link broke is not fetched again."""
+        """Bring the job's files here, then let its host forget it. What had come already is not fetched again."""
         files = [file for file in collected.files if file.name not in delivery.taken]
         meter = _Meter(up=False, total=sum(file.size for file in files))
 
@@ -217,6 +228,10 @@ class Runs:
             task.result()
         finally:
             task.cancel()
+        if delivery.files or collected.skipped:
+            notes = (*delivery.notes, *collected.skipped)
+            yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=notes)
+        self._tasks.start(_forget(link, job), f"forget {job}")
 
     def _sent(self, job: JobId) -> Sent:
         sent = self.journal.sent(job)

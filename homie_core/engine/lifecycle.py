@@ -43,6 +43,17 @@ class Job:
     outcome: Outcome | None = None
 
 
+def state_after(event: Event) -> State:
+    """Return where a job is after this event: each kind of event leads to one state, whatever came before."""
+    return _LEADS_TO[type(event)]
+
+
+_LEADS_TO: dict[type[Event], State] = {
+    Accepted: State.RECEIVING,
+    **{kind: state for (_, kind), state in NEXT.items()},
+}
+
+
 def accept(spec: JobSpec, submitter: PeerId, event: Accepted) -> Job:
     """Return the job that begins with this event."""
     return Job(spec=spec, submitter=submitter, limits=event.limits)

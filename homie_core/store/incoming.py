@@ -73,16 +73,13 @@ class Delivery:
 
     def __init__(self, folder: Path, job: JobId) -> None:
         self._job = job
-        folder.mkdir(parents=True, exist_ok=True)
-        self._root = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        self.folder = folder
+        """Made when the first file comes."""
         self.taken: set[FileName] = set()
         """What has arrived, by the names that the job gave."""
         self.files: list[FileName] = []
         """What has arrived, by the names that it has here."""
         self.notes: list[str] = []
-
-    def close(self) -> None:
-        os.close(self._root)
 
     @contextmanager
     def receive(self, ref: FileRef) -> Iterator[Incoming]:
@@ -108,7 +105,8 @@ class Delivery:
 
     def _open_parent(self, name: FileName) -> int:
         """Open the folder of this name below the root, making it; never through a symbolic link."""
-        folder = os.dup(self._root)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
         for part in name.split("/")[:-1]:
             try:
                 with suppress(FileExistsError):

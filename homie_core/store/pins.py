@@ -36,14 +36,16 @@ class Pins:
         try:
             version = msgspec.json.decode(data, type=_Version).version
             if version != VERSION:
-                raise IdentityError(
-                    f"{path}: has version {version}, this Homie reads {VERSION}; update Homie"
-                )
+                raise IdentityError(f"{path}: has version {version}, this Homie reads {VERSION}; update Homie")
             return cls(path, dict(msgspec.json.decode(data, type=_File).peers))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise IdentityError(
                 f"{path}: is damaged ({error}); put back a copy, or forget every key ever seen: rm {path}"
             ) from error
+
+    def all(self) -> dict[NodeName, PeerId]:
+        """Return every name with its id."""
+        return dict(self._peers)
 
     def known(self, name: NodeName) -> PeerId | None:
         """Return the id that this name had at first sight, or None."""
@@ -56,7 +58,7 @@ class Pins:
         if known:
             raise IdentityError(
                 f"{name} has another key than when you last met ({id[:8]}, it was {known[:8]}); "
-                f"ask its owner, then run: homie trust {name}"
+                f"ask its owner, then run: homie remove {name}"
             )
         if len(self._peers) >= MAX_PINS:  # making room would let a flood of names wash the true ones away
             raise IdentityError(f"{self._path}: holds {MAX_PINS} names, so {name} cannot be remembered")

@@ -25,7 +25,7 @@ def test_a_name_is_never_given_another_key(tmp_path: Path) -> None:
     known = Pins.load(tmp_path)
     known.remember(DESK, A)
     known.remember(DESK, A)
-    with pytest.raises(IdentityError, match=r"desk has another key .*homie trust desk"):
+    with pytest.raises(IdentityError, match=r"desk has another key .*homie remove desk"):
         known.remember(DESK, B)
     assert known.known(DESK) == Pins.load(tmp_path).known(DESK) == A
 

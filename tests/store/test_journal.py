@@ -1,0 +1,74 @@
+import sqlite3
+
+import pytest
+
+from homie_core.model.errors import HomieError
+from homie_core.model.event import Accepted
+from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits, Outcome
+from homie_core.model.names import Digest, FileName, JobId, NodeName, PeerId
+from homie_core.store.journal import Journal, Sent
+
+PEER = PeerId("b" * 64)
+ACCEPTED = Accepted(limits=Limits(cpus=1, memory=1 << 30, timeout=60), missing=())
+
+
+def spec(id="0" * 12):
+    file = FileRef(name=FileName("a.py"), digest=Digest("0" * 64), size=1)
+    return JobSpec(id=JobId(id), kind=Kind.SCRIPT, entry=file.name, files=(file,))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.db"
+
+
+def reopened(journal, path):
+    journal.close()
+    return Journal(path)
+
+
+def test_what_was_accepted_is_there_after_a_crash(path):
+    Journal(path).accept(PEER, spec(), ACCEPTED, at=5.0)  # never closed
+    (job,) = Journal(path).hosted()
+    assert (job.spec, job.submitter, job.accepted, job.at, job.outcome) == (spec(), PEER, ACCEPTED, 5.0, None)
+
+
+def test_an_outcome_is_kept_until_the_job_is_forgotten(path):
+    journal = Journal(path)
+    journal.accept(PEER, spec(), ACCEPTED, at=5.0)
+    outcome = Outcome(how=How.DEADLINE, status=124, detail="late")
+    journal.end(spec().id, outcome)
+    journal = reopened(journal, path)
+    assert journal.hosted()[0].outcome == outcome
+    journal.forget(spec().id)
+    assert reopened(journal, path).hosted() == []
+
+
+def test_where_a_job_went(path):
+    journal = Journal(path)
+    sent = Sent(spec().id, PEER, NodeName("desk"), "a.py", 1.0)
+    journal.send(sent)
+    journal = reopened(journal, path)
+    assert journal.sent(spec().id) == sent
+    assert journal.sent(JobId("1" * 12)) is None
+
+
+def test_the_file_is_private(path):
+    Journal(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_journal_is_left_alone_and_named(path):
+    path.write_bytes(b"rubbish" * 1000)
+    with pytest.raises(HomieError, match=r"Nothing was rerun or deleted"):
+        Journal(path)
+    assert path.read_bytes() == b"rubbish" * 1000
+
+
+def test_a_newer_journal_is_refused(path):
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 9")
+    db.close()
+    with pytest.raises(HomieError, match="format 9; this one knows 1"):
+        Journal(path)
