@@ -110,6 +110,7 @@ class FakeDaemon:
         """A front end has closed a stream before its end."""
         self.ended = threading.Event()
         """Somebody has asked for shutdown."""
+        self.on_shutdown = lambda: None
 
     def __enter__(self) -> "FakeDaemon":
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +203,7 @@ class FakeDaemon:
 
     async def _shutdown(self, _: web.Request) -> web.Response:
         self.asked.append("shutdown")
+        self.on_shutdown()
         self.ended.set()
         return web.Response(status=204)
 

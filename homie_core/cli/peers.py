@@ -10,7 +10,7 @@ from homie_core.cli.render import bar, clean, hint, say, table
 from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
 from homie_core.model.control import JobView
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import HomieError, NoPeer
 from homie_core.model.peer import Peer, Standing
 from homie_core.model.quantity import show_duration, show_size
 
@@ -89,11 +89,14 @@ def remove(which: str) -> None:
     listed = [peer for peer in load(file).peers if split_peer(peer) in wanted]
     for peer in listed:
         without_peer(file, peer)
-    try:
-        client.remove_peer(which)
-    except HomieError:
-        if not listed:  # a peer that was only in the file is none that the daemon must know
-            raise
+    missing = None
+    for known_as in (which, *(f"{host}:{port}" for host, port in map(split_peer, listed))):
+        try:
+            client.remove_peer(known_as)
+        except NoPeer as error:
+            missing = error
+    if missing and not listed:  # a peer that was only in the file is none that the daemon must know
+        raise missing
     say(f"{which} is forgotten.")
 
 

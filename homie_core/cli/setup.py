@@ -8,6 +8,7 @@ import click
 
 from homie_core.cli.render import hint, say
 from homie_core.config import config_file, create, home, load, set_value
+from homie_core.model.errors import HomieError
 from homie_core.model.names import NODE_NAME_PATTERN
 from homie_core.store.identity import create_node, group_id, new_secret, parse_secret
 
@@ -53,18 +54,21 @@ def _change(home: Path, name: str | None, secret: str | None, new_group: bool, y
     if new_group:
         secret = new_secret()
     if secret is not None and group_id(secret) != group_id(config.group_secret):
-        if not yes:
-            click.confirm("Leave the present group? Its machines will not see this one any more", abort=True)
+        _agree(yes, "Leave the present group? Its machines will not see this one any more")
         set_value(file, "group_secret", secret)
         say(f"This machine is now in group {group_id(secret)}.")
         if new_group:
             _hand_over(secret)
     if name is not None and name != config.name:
-        if not yes:
-            click.confirm(f"Change this machine's name from {config.name} to {name}?", abort=True)
+        _agree(yes, f"Change this machine's name from {config.name} to {name}?")
         set_value(file, "name", name)
         say(f"This machine is now called {name}.")
     hint("If homie is running, it takes this over after: homie down, homie up")
+
+
+def _agree(yes: bool, question: str) -> None:
+    if not (yes or click.confirm(question)):
+        raise HomieError("nothing was changed")
 
 
 def _hand_over(secret: str) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 DAEMON = (sys.executable, "-P", "-m", "homie_core.daemon")
 """-P: else a `queue.py` in the folder where somebody typed `homie run` would become the daemon's."""
+
+_ERROR = re.compile(r"[-\d]+ [:,\d]+ (?:ERROR|CRITICAL) +(.+)")
+"""An error in the daemon's log, without its date."""
 
 _started: list["subprocess.Popen[bytes]"] = []
 """Held, so that a daemon that ends before a long-lived front end does not stay a zombie."""
@@ -93,25 +97,26 @@ def _start(client: Client, patience: float, command: Sequence[str]) -> None:
         status = process.poll()
         if status is not None:
             raise DaemonUnreachable(
-                f"the daemon ended at once (status {status}): {_last_line(log_path, before)}\n"
+                f"the daemon ended at once (status {status}): {_last_error(log_path, before)}\n"
                 f"All it said is in {log_path}"
             )
         if time.monotonic() > deadline:
             process.terminate()
             raise DaemonUnreachable(
-                f"the daemon has not come up within {patience:.0f} s: {_last_line(log_path, before)}\n"
+                f"the daemon has not come up within {patience:.0f} s: {_last_error(log_path, before)}\n"
                 f"All it said is in {log_path}"
             )
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)
 
 
-def _last_line(log: Path, start: int) -> str:
+def _last_error(log: Path, start: int) -> str:
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(start, size - (16 << 10)))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        lines = [line.strip() for line in file.read().decode(errors="replace").split("\n") if line.strip()]
+    errors = [found[1] for line in lines if (found := _ERROR.match(line))]
+    return (errors or lines or ["it said nothing"])[-1]
 
 
 @contextmanager

@@ -59,6 +59,16 @@ def test_a_daemon_that_ends_at_once_is_quoted(set_up: Path, monkeypatch: pytest.
     assert str(set_up / "daemon.log") in str(caught.value)
 
 
+def test_the_error_is_picked_out_of_the_log(set_up: Path) -> None:
+    log = (
+        "2026-01-02 03:04:05,678 INFO    starting\n"
+        "2026-01-02 03:04:05,679 ERROR   config.yaml:3: name: is no name\n"
+        "2026-01-02 03:04:05,680 INFO    closing\n"
+    )
+    with pytest.raises(DaemonUnreachable, match=r"status 1\): config\.yaml:3: name: is no name\n"):
+        ensure_daemon(set_up, command=("/bin/sh", "-c", f"printf '{log}'; exit 1"))
+
+
 def test_a_daemon_that_says_nothing_is_not_quoted_with_old_news(set_up: Path) -> None:
     (set_up / "daemon.log").write_text("an error of last week\n")
     with pytest.raises(DaemonUnreachable, match="it said nothing"):
