@@ -74,9 +74,7 @@ def bootstrap() -> None:
     with tempfile.TemporaryDirectory(prefix="homie-base-", dir=CACHE) as folder:
         root, tarball = Path(folder) / "root", Path(folder) / "image.tar"
         command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"debootstrap failed ({done.returncode}):\n{done.stdout[-2000:]}")
         leave_out = [f"--exclude=./{path}/*" for path in NEEDLESS]

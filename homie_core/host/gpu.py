@@ -47,9 +47,8 @@ class Gpus:
                     troubles.append(f"card {index}: {_reason(error)}")
         except pynvml.NVMLError as error:
             troubles.append(_reason(error))
-        if (
-            troubles and self._nvml
-        ):  # start afresh next time: only a new session sees a driver or card come back
+        if troubles and self._nvml:
+            # start afresh next time: only a new session sees a driver or a card come back
             self._nvml = None
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()

@@ -134,7 +134,5 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_driver(tmp_path: Path) -> None:
     code = "import ctypes; from homie_core.host.gpu import Gpus; g = Gpus(); print(len(g.read()), g.trouble)"
     no_library = "import ctypes\nclass CDLL:\n  def __init__(*_): raise OSError\nctypes.CDLL = CDLL\n"
-    done = subprocess.run(
-        [sys.executable, "-c", no_library + code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", no_library + code], capture_output=True, text=True, check=True)
     assert done.stdout == "0 no NVIDIA driver is installed\n"

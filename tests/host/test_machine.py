@@ -98,9 +98,7 @@ def test_affinity_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("big")
 def test_cpu_use_is_measured_between_samples(tmp_path: Path) -> None:
-    answers = iter(
-        [times(100, 100), times(101, 103), times(101.1, 103.1), times(121.1, 103.1), times(121.1, 90)]
-    )
+    answers = iter([times(100, 100), times(101, 103), times(101.1, 103.1), times(121.1, 103.1), times(121.1, 90)])
     here = Machine(tmp_path, times=lambda: next(answers))
     assert here.sample().cpu_percent == 25
     assert here.sample().cpu_percent == 25, "0.2 of 8 cores' seconds: too little to tell"
