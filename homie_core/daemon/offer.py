@@ -30,7 +30,7 @@ class Offer:
 
     def __init__(self, home: Path, config: Config) -> None:
         self._config = config
-        self._environments = Environments(home / "environments")
+        self._home = home
         self._machine = Machine()
         self._gpus = Gpus()
         self._cards: tuple[Gpu, ...] = self._gpus.read()
@@ -89,12 +89,12 @@ class Offer:
         if swept:
             log.info("removed %d sandboxes that an earlier daemon left", swept)
         self.sandbox, self.trouble, self.admission.closed = backend.name, "", ""
-        hosting.workshop = Workshop(backend, interpreter, self._environments)
+        environments = Environments(self._home / "environments", compile=backend.compile)
+        hosting.workshop = Workshop(backend, interpreter, environments)
         log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
         try:
             # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.
-            self._report("installing IPython for cells")
-            await self._environments.ensure(RUNNER_REQUIREMENTS, interpreter)
+            await environments.ensure(RUNNER_REQUIREMENTS, interpreter, self._report)
         except HomieError as error:
             log.warning("cells cannot run yet, scripts can: %s", error)
         self.preparing = ""
