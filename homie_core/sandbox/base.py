@@ -46,6 +46,8 @@ class End:
     exit_code: int | None
     """None: the engine does not know it any more."""
     out_of_memory: bool = False
+    detail: str = ""
+    """The runner's last words, if it crashed."""
 
 
 @dataclass(frozen=True)

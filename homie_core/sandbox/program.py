@@ -7,6 +7,11 @@ from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, WORK
 CELL = f"{RUNNER}/homie_core/sandbox/runner/cell.py"
 
 
+HOME = "/tmp"  # noqa: S108 - inside: private to the job
+RUNNER_REQUIREMENTS = ("ipykernel>=6.29", "ipython>=8.20")
+"""What a cell needs around it, whatever the image has."""
+
+
 class Program(Frozen, frozen=True):
     """A program and how it is run; as JSON, the payload of the runner's START."""
 
@@ -23,10 +28,10 @@ def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
     """Return how the job's entry is run, with so many environments mounted, the first found first."""
     threads = str(max(1, int(limits.cpus)))
     env = {
-        "HOME": "/tmp",
-        "IPYTHONDIR": "/tmp/.ipython",
+        "HOME": HOME,
+        "IPYTHONDIR": f"{HOME}/.ipython",
         "LANG": "C.UTF-8",
-        "MPLCONFIGDIR": "/tmp/.matplotlib",
+        "MPLCONFIGDIR": f"{HOME}/.matplotlib",
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,

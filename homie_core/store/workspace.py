@@ -4,7 +4,6 @@ What comes back was written by a stranger: it is reached folder by folder throug
 followed, nothing is opened that could block, and everything is counted.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil

@@ -71,6 +71,7 @@ class Runner:
         widen(HOST_OUT)
         signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which process 1 does not hear
         now = time.monotonic()
         while not self.finished(now):
             ready = self.wait(woken, now)

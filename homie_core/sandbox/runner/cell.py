@@ -46,11 +46,16 @@ class _Shell(InteractiveShell):
         if isinstance(error, SystemExit):
             return
         super().showtraceback(exc_tuple, *args, **options)
-        if self.raised is None:  # IPython prints some (UsageError) without a traceback
-            self._showtraceback(type(error), error, [f"{type(error).__name__}: {error}"])
+
+    def show_usage_error(self, exc: BaseException) -> None:
+        self._showtraceback(type(exc), exc, [f"{type(exc).__name__}: {exc}"])
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
-        self.raised = report(etype.__name__, str(evalue), "\n".join(stb).split("\n"))
+        try:
+            text = str(evalue)
+        except Exception as broken:  # an exception of the job's own making may do anything
+            text = f"<its text raised {type(broken).__name__}>"
+        self.raised = report(etype.__name__, text, "\n".join(stb).split("\n"))
 
 
 def report(ename: str, evalue: str, traceback: list[str]) -> dict[str, Any]:
@@ -77,6 +82,7 @@ def main(path: str) -> int | str | None:
     config = Config()
     config.HistoryManager.enabled = False
     shell = _Shell.instance(config=config)
+    sys.path.insert(0, "")  # only now: a file of the job's must not stand in for a module of ours
     result = shell.run_cell(source)  # type: ignore[no-untyped-call]
     error = result.error_before_exec or result.error_in_exec
     sys.stdout.flush()
@@ -85,9 +91,8 @@ def main(path: str) -> int | str | None:
         return code
     if error is None:
         return 0
-    raised = shell.raised or report(type(error).__name__, str(error), [])
     with open(report_fd, "wb") as pipe:
-        pipe.write(json.dumps(raised).encode())
+        pipe.write(json.dumps(shell.raised or report(type(error).__name__, "", [])).encode())
     return 1
 
 

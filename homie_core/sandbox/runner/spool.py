@@ -83,7 +83,7 @@ class Spool:
             self._reading, self._offset = self._segments[-1].first, self._segments[-1].size
 
     def peek(self, size: int) -> bytes:
-        """Return the next bytes to send, at most `size`; empty when all is sent. Raises OSError if they are gone."""
+        """Return the next bytes to send, at most `size`; empty when all is sent. Raises OSError."""
         for segment in self._segments:
             if segment.first > self._reading:
                 self._reading, self._offset = segment.first, 0

@@ -1,0 +1,134 @@
+"""What a container of ours may do, as the arguments that create it. Pure: the same box gives the same profile."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homie_core.model.job import Limits
+from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, SPOOL, WORK, Box
+
+NODE_LABEL = "homie.node"
+JOB_LABEL = "homie.job"
+HOSTNAME = "homie"
+ETC = ("passwd", "group", "hosts")
+MAIN = "homie_core/sandbox/runner/__main__.py"
+MAX_FILE = 64 << 30
+"""Bytes of one file: a backstop, since a bind mount has no limit of its own."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom the processes inside are, on the host as well: never root for a job."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Arguments of docker-py's `create_container` and of its `create_host_config`."""
+
+    container: dict[str, Any]
+    host: dict[str, Any]
+
+
+def job_profile(box: Box, image: str, user: User, runner: Path, seccomp: str) -> Profile:
+    """Return the profile of a job's sandbox; `box.folder` holds `etc/` as `etc_files` gives it.
+
+    `runner` is the host's folder that has homie_core in it; `seccomp` the profile as JSON text.
+    """
+    package = MAIN.rpartition("/")[0]
+    mounts = [
+        _mount(box.work, WORK, writable=True),
+        _mount(box.spool, SPOOL, writable=True),
+        _mount(runner / package, f"{RUNNER}/{package}"),
+        *(_mount(box.folder / "etc" / name, f"/etc/{name}") for name in ETC),
+        *(_mount(path, f"{ENVIRONMENTS}/{number}") for number, path in enumerate(box.environments)),
+    ]
+    confined = confinement(image, user, box.limits, seccomp)
+    return Profile(
+        container={
+            **confined.container,
+            "entrypoint": ["python3", "-I", "-S", f"{RUNNER}/{MAIN}", SPOOL],
+            "working_dir": WORK,
+            "stdin_open": True,
+            "labels": {NODE_LABEL: box.node, JOB_LABEL: box.job},
+        },
+        host={
+            **confined.host,
+            "mounts": mounts,
+            "device_requests": [{"device_ids": list(box.limits.gpus), "capabilities": [["gpu"]]}]
+            if box.limits.gpus
+            else [],
+        },
+    )
+
+
+def compile_profile(folder: Path, image: str, user: User, seccomp: str) -> Profile:
+    """Return the profile that compiles a folder of packages to bytecode, for this image's Python."""
+    confined = confinement(image, user, Limits(cpus=1, memory=1 << 30, timeout=600, tmp=16 << 20), seccomp)
+    # Unchecked: the environment never changes, and checking costs a stat per import.
+    compiling = ["-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", f"{ENVIRONMENTS}/0"]
+    return Profile(
+        container={**confined.container, "entrypoint": ["python3", "-I", "-S", *compiling]},
+        host={**confined.host, "mounts": [_mount(folder, f"{ENVIRONMENTS}/0", writable=True)]},
+    )
+
+
+def confinement(image: str, user: User, limits: Limits, seccomp: str) -> Profile:
+    """Return what every container of ours has in common: no network, no privilege, capped everything.
+
+    There is no init: the runner is process 1, which nothing inside can kill, and which reaches all others.
+    """
+    who = f"uid={user.uid},gid={user.gid}"
+    return Profile(
+        container={
+            "image": image,
+            "command": [],
+            "user": f"{user.uid}:{user.gid}",
+            "hostname": HOSTNAME,
+            "network_disabled": True,
+            "detach": True,
+            "healthcheck": {"test": ["NONE"]},
+            "use_config_proxy": False,  # its address may hold the owner's password
+        },
+        host={
+            "network_mode": "none",
+            "ipc_mode": "private",
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true", f"seccomp={seccomp}"],
+            "log_config": {"type": "none", "config": {}},
+            "mem_limit": limits.memory,
+            "memswap_limit": limits.memory,
+            "shm_size": limits.memory // 2,
+            # No nano_cpus: it would block a later update.
+            "cpu_period": 100_000,
+            "cpu_quota": max(1000, round(limits.cpus * 100_000)),
+            "pids_limit": limits.pids,
+            "oom_score_adj": 1000,
+            "ulimits": [
+                _ulimit("nofile", limits.open_files),
+                _ulimit("fsize", MAX_FILE),
+                _ulimit("core", 0),
+            ],
+            "tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,size={limits.tmp},mode=1777,nr_inodes=10k,{who}"},  # noqa: S108
+        },
+    )
+
+
+def etc_files(user: User) -> dict[str, str]:
+    """Return what /etc needs, so that a user without a name, or localhost, is no surprise to a program."""
+    return {
+        "passwd": f"root:x:0:0:root:/root:/sbin/nologin\njob:x:{user.uid}:{user.gid}:job:/tmp:/bin/sh\n",
+        "group": f"root:x:0:\njob:x:{user.gid}:\n",
+        "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n",
+    }
+
+
+def _mount(source: Path, target: str, writable: bool = False) -> dict[str, Any]:
+    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": not writable}
+
+
+def _ulimit(name: str, value: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": value, "Hard": value}

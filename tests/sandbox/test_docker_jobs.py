@@ -1,0 +1,195 @@
+"""Jobs in real containers: every byte, then the exit status; cells as in a notebook."""
+
+import asyncio
+import re
+
+import msgspec
+import pytest
+from sandbox_lab import LIMITS, NODE, Lab, Result
+
+from homie_core.model.errors import SandboxError
+from homie_core.model.job import Kind, Limits
+from homie_core.sandbox.docker import Docker
+from homie_core.sandbox.link import Link, ProgramEnd
+from homie_core.sandbox.program import program
+
+pytestmark = pytest.mark.docker
+
+
+async def test_output_arguments_and_status(lab: Lab) -> None:
+    source = "import sys; print(sys.argv[1:]); print('bad', file=sys.stderr); sys.exit(3)"
+    result = await lab.run(source, args=("--epochs", "10"))
+    assert (result.out, result.err) == (b"['--epochs', '10']\n", b"bad\n")
+    assert result.program == ProgramEnd(status=3, signal=None, deadline=False)
+    assert result.end
+    assert (result.end.exit_code, result.end.out_of_memory, result.end.detail) == (0, False, "")
+
+
+async def test_two_thousand_lines_at_once(lab: Lab) -> None:
+    result = await lab.run("for i in range(2000): print(i)")
+    assert result.out.split() == [b"%d" % i for i in range(2000)]
+
+
+async def test_a_million_lines_complete_and_in_order(lab: Lab) -> None:
+    result = await lab.run("import sys\nfor i in range(1_000_000): sys.stdout.write(f'{i}\\n')")
+    assert result.out == b"".join(b"%d\n" % i for i in range(1_000_000))
+    assert result.status == 0
+
+
+async def test_a_lost_connection_loses_nothing(lab: Lab) -> None:
+    box, result = lab.box("import sys\nfor i in range(1_000_000): sys.stdout.write(f'line {i}\\n')"), Result()
+    sandbox, link = await lab.start(box)
+    for _ in range(5):
+        async for record in link:
+            result.add(record)
+            if record.seq % 3 == 0:
+                break  # with more under way to us
+        await link.ack(result.seqs[-1] - 1)
+        link = Link(*await sandbox.attach())
+        await link.connect(after=result.seqs[-1])
+    async for record in link:
+        result.add(record)
+    await link.ack(result.seqs[-1])
+    assert (await sandbox.end()).exit_code == 0
+    await sandbox.remove()
+    assert result.out == b"".join(b"line %d\n" % i for i in range(1_000_000))
+    assert result.seqs == list(range(1, len(result.seqs) + 1))
+
+
+async def test_a_sandbox_killed_from_outside_just_ends(lab: Lab) -> None:
+    sandbox, link = await lab.start(lab.box("print('here', flush=True)\nimport time; time.sleep(60)"))
+    result = Result()
+    async for record in link:
+        result.add(record)
+        if result.out:
+            await sandbox.kill()
+    end = await sandbox.end()
+    await sandbox.kill()
+    await sandbox.remove()
+    await sandbox.remove()
+    assert (result.program, end.exit_code, end.out_of_memory) == (None, 137, False)
+    assert (await sandbox.end()).exit_code is None
+
+
+async def test_last_words_of_a_runner_that_cannot_run(lab: Lab) -> None:
+    box = lab.box("print(1)")
+    box.spool.chmod(0o000)
+    sandbox, link = await lab.start(box)
+    assert [record async for record in link] == []
+    end = await sandbox.end()
+    await sandbox.remove()
+    assert end.exit_code == 70
+    assert end.detail.startswith("runner: PermissionError")
+
+
+async def test_files_come_back(lab: Lab) -> None:
+    result = await lab.run("import os; os.makedirs('out'); open('out/a.txt', 'w').write('hello')")
+    assert result.collected
+    assert [file.name for file in result.collected.files] == ["main.py", "out/a.txt"]
+    assert result.collected.skipped == ()
+
+
+async def test_frozen_and_thawed(lab: Lab) -> None:
+    sandbox, link = await lab.start(lab.box("import time\nwhile True: print(1, flush=True); time.sleep(0.01)"))
+    await sandbox.freeze(True)
+    engine = lab.backend._engine
+    found = await engine.call(engine.client.inspect_container, sandbox._container)
+    assert found["State"]["Paused"]
+    await sandbox.freeze(False)
+    await link.signal(15)
+    *_, last = [record async for record in link]
+    assert last.fact == ProgramEnd(status=None, signal=15, deadline=False)
+    await sandbox.remove()
+
+
+async def test_sweep_takes_only_what_is_ours(lab: Lab) -> None:
+    other = "f" * 64
+    boxes = [lab.box("", node=node) for node in (NODE, NODE, other)]
+    sandboxes = [await lab.backend.create(box) for box in boxes]
+    assert await lab.backend.sweep(NODE, frozenset({boxes[0].job})) == 1
+    assert await lab.backend.sweep(NODE, frozenset({boxes[0].job})) == 0
+    assert (await sandboxes[1].end()).exit_code is None
+    for sandbox in (sandboxes[0], sandboxes[2]):
+        assert (await sandbox.end()).exit_code == 0, "created, not started, still there"
+        await sandbox.remove()
+
+
+async def test_a_sandbox_that_cannot_be_made_is_explained(lab: Lab) -> None:
+    backend = Docker("no-such-image:1")
+    backend._connected = lab.backend._engine
+    with pytest.raises(SandboxError, match="No such image: no-such-image"):
+        await backend.create(lab.box(""))
+
+
+async def test_a_card_that_the_engine_cannot_give_fails_at_start(lab: Lab) -> None:
+    box = lab.box("print(1)", Limits(cpus=1, memory=64 << 20, timeout=5, gpus=("GPU-1",)))
+    sandbox = await lab.backend.create(box)
+    try:
+        with pytest.raises(SandboxError, match="could not select device driver"):
+            await sandbox.start()
+    finally:
+        await sandbox.remove()
+
+
+def uncoloured(lines: tuple[str, ...]) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
+
+
+async def test_cell_shows_its_last_value_awaits_and_runs_commands(notebook: Lab) -> None:
+    cell = "import asyncio\nawait asyncio.sleep(0)\n!ls; echo oops >&2\nx = 6\nx * 7"
+    result = await notebook.run(cell, Kind.CELL)
+    assert (result.out, result.err) == (b"main.py\n42\n", b"oops\n")
+    assert result.status == 0
+    assert result.raised is None
+
+
+async def test_cell_that_raises_reports_like_a_notebook(notebook: Lab) -> None:
+    result = await notebook.run("def f(): return 1 / 0\nprint('so far')\nf()", Kind.CELL)
+    assert result.raised
+    assert (result.raised.ename, result.raised.evalue) == ("ZeroDivisionError", "division by zero")
+    shown = uncoloured(result.raised.traceback)
+    assert "Cell In[1], line 3" in shown
+    assert "----> 3 f()" in shown
+    assert "homie" not in shown, "our own frames are nobody's business"
+    assert (result.out, result.err, result.status) == (b"so far\n", b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "ename", "status"),
+    [
+        ("def f(:", "SyntaxError", 1),
+        ("%no_such_magic", "UsageError", 1),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt", 1),
+        ("import sys; sys.exit(3)", None, 3),
+        ("import sys; sys.exit()", None, 0),
+        ("raise ValueError('x' * 10_000_000)", "ValueError", 1),
+        ("class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E", "E", 1),
+    ],
+)
+async def test_cell_ends_as_its_author_meant(notebook: Lab, cell: str, ename: str | None, status: int) -> None:
+    result = await notebook.run(cell, Kind.CELL)
+    assert (result.raised.ename if result.raised else None) == ename
+    assert (result.status, result.err) == (status, b"")
+
+
+async def test_cell_is_main_and_imports_its_neighbours(notebook: Lab) -> None:
+    cell = "import pickle, main\nclass A: pass\npickle.loads(pickle.dumps(A())).__class__.__module__"
+    box = notebook.box(cell)
+    (box.work / "main.py").rename(box.work / "cell.py")
+    (box.work / "main.py").write_text("value = 1")
+    sandbox = await notebook.backend.create(box)
+    link = Link(*await sandbox.start())
+    await link.connect()
+    wanted = program(notebook.spec("", Kind.CELL), LIMITS, 1)
+    await link.start(msgspec.structs.replace(wanted, argv=(*wanted.argv[:-1], "/work/cell.py")))
+    result = Result()
+    async for record in link:
+        result.add(record)
+    await sandbox.remove()
+    assert result.raised is None
+    assert (result.out, result.err) == (b"'__main__'\n", b"")
+
+
+async def test_many_at_once(lab: Lab) -> None:
+    results = await asyncio.gather(*(lab.run(f"print({number})") for number in range(6)))
+    assert [result.out for result in results] == [b"%d\n" % number for number in range(6)]
