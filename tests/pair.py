@@ -25,6 +25,8 @@ from typing import Any, Self
 import psutil
 
 HOMIE = Path(sys.executable).with_name("homie")
+CACHE = Path(__file__).parents[1] / ".cache" / "test" / "environments"
+"""Packages of earlier pairs, so that not each has to compile them anew; may be removed at any time."""
 IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 FOUND_WITHIN = 20.0
 """Seconds that two nodes get to find each other."""
@@ -89,7 +91,8 @@ class Node:
 class Pair:
     """`laptop` and `desk`, set up, running, and aware of each other while the `with` lasts.
 
-    `settings` hold for both, those under a node's name for that one: `Pair(desk={"sharing": "false"})`.
+    Only desk takes jobs. `settings` hold for both, those under a node's name for that one, and that one
+    only: `Pair(container_timeout="5", laptop={"sharing": "true"})`.
     """
 
     def __init__(
@@ -100,7 +103,10 @@ class Pair:
         self.desk = Node("desk", self._folder)
         both = {"listen": "127.0.0.1", "container_base_image": IMAGE} | settings
         both["discovery_port"] = str(free_port(socket.SOCK_DGRAM))
-        self._settings = [(self.laptop, both | dict(laptop or {})), (self.desk, both | dict(desk or {}))]
+        self._settings = [
+            (self.laptop, both | {"sharing": "false"} | dict(laptop or {})),
+            (self.desk, both | dict(desk or {})),
+        ]
 
     def __enter__(self) -> Self:
         try:
@@ -134,13 +140,42 @@ class Pair:
             for node in (self.laptop, self.desk):
                 node.end()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder.exists():
+                _remove(self._folder)
 
 
 def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
     for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
         node.homie("config", "set", key, value)
+    environments = node.home / "environments"
+    if CACHE.exists():
+        shutil.copytree(CACHE, environments, copy_function=_link)
     node.homie("up")
+    if environments.exists() and not CACHE.exists():
+        building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
+        shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True)
+        with contextlib.suppress(OSError):  # another test process was quicker
+            building.rename(CACHE)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _link(source: str, target: str) -> None:
+    """A second name instead of a copy where that can be: the files are read-only."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree with read-only folders in it."""
+    for where, _, _ in os.walk(folder):
+        Path(where).chmod(0o700)
+    shutil.rmtree(folder)
 
 
 def free_port(kind: socket.SocketKind) -> int:
