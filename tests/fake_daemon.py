@@ -238,6 +238,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: daemon.ended.set())
     with daemon:
         daemon.ended.wait()
+        if os.environ.get("FAKE_DAEMON_HANGS"):
+            threading.Event().wait()
 
 
 if __name__ == "__main__":

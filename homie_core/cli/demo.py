@@ -1,5 +1,6 @@
 """`homie demo`: two nodes on this machine; one trains a small model on the other."""
 
+import os
 import random
 import shutil
 import signal
@@ -20,7 +21,7 @@ from homie_core.cli.screen import Screen
 from homie_core.cli.up import wait_until_ready
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_script, wait_until_gone
 from homie_core.config import config_file, create
-from homie_core.model.errors import HomieError, NoPeer, SandboxError
+from homie_core.model.errors import DaemonUnreachable, HomieError, NoPeer, SandboxError
 from homie_core.model.peer import Peer, Standing
 from homie_core.store.identity import create_node, new_secret
 
@@ -77,9 +78,14 @@ def _node(home: Path, secret: str, settings: dict[str, object]) -> Iterator[Clie
     try:
         yield client
     finally:
-        with suppress(HomieError):  # it may have ended by itself
-            client.shutdown()
-        wait_until_gone(client, pid)
+        try:
+            with suppress(DaemonUnreachable):  # it may have ended by itself
+                client.shutdown()
+            wait_until_gone(client, pid)
+        except BaseException:  # it hangs, or a person is in a hurry: no daemon of a demo outlives it
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            raise
 
 
 def _must_take_jobs(desk: Client) -> None:

@@ -73,8 +73,7 @@ def wait_until_gone(client: Client, pid: int, patience: float = 30.0) -> None:
 def _start(client: Client, patience: float, command: Sequence[str]) -> None:
     import subprocess  # rarely needed, and every front end imports this file
 
-    log_path = client.home / LOG
-    handle = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    handle = os.open(client.home / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         before = os.fstat(handle).st_size
         process = subprocess.Popen(
@@ -91,21 +90,26 @@ def _start(client: Client, patience: float, command: Sequence[str]) -> None:
     finally:
         os.close(handle)
     _started.append(process)
+    try:
+        _wait_until_up(client, process, patience, before)
+    except BaseException:  # Ctrl-C, too: what is half started is nobody's
+        process.terminate()
+        raise
+
+
+def _wait_until_up(client: Client, process: "subprocess.Popen[bytes]", patience: float, before: int) -> None:
     deadline = time.monotonic() + patience
     pause = 0.01
     while not client.running():
         status = process.poll()
-        if status is not None:
-            raise DaemonUnreachable(
-                f"the daemon ended at once (status {status}): {_last_error(log_path, before)}\n"
-                f"All it said is in {log_path}"
+        if status is not None or time.monotonic() > deadline:
+            log = client.home / LOG
+            what = (
+                f"has not come up within {patience:.0f} s"
+                if status is None
+                else f"ended at once (status {status})"
             )
-        if time.monotonic() > deadline:
-            process.terminate()
-            raise DaemonUnreachable(
-                f"the daemon has not come up within {patience:.0f} s: {_last_error(log_path, before)}\n"
-                f"All it said is in {log_path}"
-            )
+            raise DaemonUnreachable(f"the daemon {what}: {_last_error(log, before)}\nAll it said is in {log}")
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,9 +63,9 @@ def test_up_says_why_no_jobs_are_taken_and_succeeds(
 def test_down_waits_for_the_end(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     process = subprocess.Popen(["/bin/sleep", "60"])
     daemon.status = replace(STATUS, pid=process.pid)
-    daemon.on_shutdown = process.kill
+    daemon.on_shutdown = threading.Timer(0.2, process.kill).start
     assert main(["down"]) == 0
-    assert process.wait(10) == -9
+    assert process.poll() == -9
     assert daemon.asked == ["shutdown"]
     assert capsys.readouterr().out == "homie is down.\n"
 

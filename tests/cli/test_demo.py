@@ -5,14 +5,16 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import fake_daemon
+import psutil
 import pytest
 
 from homie_core.cli import main
 from homie_core.cli.demo import SCRIPT, _write_points
-from homie_core.client import ensure_daemon
+from homie_core.client import Client, ensure_daemon, wait_until_gone
 
 
 @pytest.fixture
@@ -24,13 +26,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def homes(folder: Path, short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the demo makes its homes, with fake daemons in them; it must be empty in the end."""
-    start = functools.partial(ensure_daemon, command=(sys.executable, fake_daemon.__file__))
-    monkeypatch.setattr("homie_core.cli.demo.ensure_daemon", start)
+def homes(folder: Path, short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the demo makes its homes, with fake daemons in them; in the end there must be neither."""
+    pids = []
+
+    def start(home: Path) -> tuple[Client, bool]:
+        client, started = ensure_daemon(home, command=(sys.executable, fake_daemon.__file__))
+        pids.append(client.status().pid)
+        return client, started
+
     make = tempfile.mkdtemp
+    monkeypatch.setattr("homie_core.cli.demo.ensure_daemon", start)
     monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix, dir: make(prefix=prefix, dir=short_tmp))
-    return short_tmp
+    yield short_tmp
+    assert list(short_tmp.iterdir()) == []
+    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert alive == []
 
 
 def test_the_model_comes_back_and_nothing_else_stays(
@@ -44,7 +55,6 @@ def test_the_model_comes_back_and_nothing_else_stays(
         assert "laptop sees desk at 192.0.2.8:5556" in out
         assert "epoch 1\n" in out
         assert f"The model that desk trained is here: {model}" in out
-        assert list(homes.iterdir()) == []
     assert [path.name for path in sorted(folder.iterdir())] == ["homie-demo", "homie-demo-2"]
 
 
@@ -56,7 +66,6 @@ def test_without_a_sandbox_it_says_how_to_get_one_and_leaves_nothing(
     )
     assert main(["demo"]) == 1
     assert "there is no Docker; install it: https://docs" in capfd.readouterr().err
-    assert list(homes.iterdir()) == []
     assert list(folder.iterdir()) == []
 
 
@@ -66,7 +75,6 @@ def test_a_job_that_fails_is_a_demo_that_fails(
     monkeypatch.setenv("FAKE_DAEMON_STATUS", "3")
     assert main(["demo"]) == 1
     assert "the demo went wrong: status 3" in capfd.readouterr().err
-    assert list(homes.iterdir()) == []
 
 
 def test_a_daemon_that_does_not_come_up_leaves_nothing(
@@ -75,7 +83,6 @@ def test_a_daemon_that_does_not_come_up_leaves_nothing(
     monkeypatch.setenv("FAKE_DAEMON_FAILS", "1")
     assert main(["demo"]) == 1
     assert "port 5556 is taken" in capfd.readouterr().err
-    assert list(homes.iterdir()) == []
 
 
 def test_an_interrupt_leaves_nothing(
@@ -87,7 +94,13 @@ def test_an_interrupt_leaves_nothing(
 
     monkeypatch.setattr("homie_core.cli.demo._found", interrupted)
     assert main(["demo"]) == 130
-    assert list(homes.iterdir()) == []
+
+
+def test_a_daemon_that_hangs_does_not_outlive_the_demo(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_DAEMON_HANGS", "1")
+    impatient = functools.partial(wait_until_gone, patience=0.05)
+    monkeypatch.setattr("homie_core.cli.demo.wait_until_gone", impatient)
+    assert main(["demo"]) == 1
 
 
 def test_the_script_that_is_shown_learns(folder: Path) -> None:

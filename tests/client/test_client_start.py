@@ -13,6 +13,7 @@ import pytest
 from fake_daemon import FakeDaemon, peer
 
 from homie_core.client import Client, ensure_daemon, wait_for_peers, wait_until_gone
+from homie_core.client.start import DAEMON, _started
 from homie_core.model.errors import ConfigError, DaemonUnreachable
 from homie_core.model.peer import Standing
 
@@ -78,8 +79,16 @@ def test_a_daemon_that_says_nothing_is_not_quoted_with_old_news(set_up: Path) ->
 def test_a_daemon_that_never_answers_is_ended(set_up: Path) -> None:
     with pytest.raises(DaemonUnreachable, match="not come up within 0 s"):
         ensure_daemon(set_up, patience=0.05, command=("/bin/sleep", "60"))
-    from homie_core.client.start import _started
+    assert _started[-1].wait(10) == -15
 
+
+def test_an_interrupted_start_leaves_no_daemon(set_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", interrupted)
+        ensure_daemon(set_up, command=("/bin/sleep", "60"))
     assert _started[-1].wait(10) == -15
 
 
@@ -93,8 +102,6 @@ def test_a_home_that_is_not_set_up_starts_nothing(homie_home: Path) -> None:
 def test_modules_of_the_current_folder_are_not_the_daemons(
     set_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from homie_core.client.start import DAEMON
-
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
     code = "import json, sys; print(json.__name__, sys.path[0])"
