@@ -15,8 +15,8 @@ print(f"{len(points)} points, {epochs} epochs, Python {sys.version.split()[0]}")
 slope = offset = 0.0
 for epoch in range(1, epochs + 1):
     errors = [(slope * x + offset - y, x) for x, y in points]
-    slope -= 0.3 * sum(error * x for error, x in errors) / len(points)
-    offset -= 0.3 * sum(error for error, _ in errors) / len(points)
+    slope -= 0.05 * sum(error * x for error, x in errors) / len(points)
+    offset -= 0.05 * sum(error for error, _ in errors) / len(points)
     if epoch % (epochs // 5) == 0:
         loss = sum(error * error for error, _ in errors) / len(points)
         print(f"epoch {epoch:>4}  loss {loss:.5f}  y = {slope:.3f} x + {offset:.3f}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_daemon
 import pytest
@@ -86,8 +87,10 @@ def test_an_interrupted_start_leaves_no_daemon(set_up: Path, monkeypatch: pytest
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
-        patch.setattr(time, "sleep", interrupted)
+    monkeypatch.setattr(
+        "homie_core.client.start.time", SimpleNamespace(sleep=interrupted, monotonic=time.monotonic)
+    )
+    with pytest.raises(KeyboardInterrupt):
         ensure_daemon(set_up, command=("/bin/sleep", "60"))
     assert _started[-1].wait(10) == -15
 
