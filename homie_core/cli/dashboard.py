@@ -28,7 +28,7 @@ def watch(client: Client, ends_with_us: bool) -> None:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         if sys.stdout.isatty():
-            _draw(client)
+            _draw(client, "Ctrl-C ends homie" if ends_with_us else "Ctrl-C leaves; homie goes on")
         else:  # under a service manager there is nobody to look at it
             say(f"{status.name} is up (pid {status.pid}).")
             while client.running():
@@ -44,7 +44,7 @@ def watch(client: Client, ends_with_us: bool) -> None:
     hint("homie is down." if ends_with_us else "homie goes on in the background; `homie down` ends it.")
 
 
-def picture(status: Status, peers: tuple[Peer, ...]) -> Group:
+def picture(status: Status, peers: tuple[Peer, ...], footer: str) -> Group:
     """Return what is drawn: this node, its peers, its jobs. Text from others is never read as markup."""
     known = sorted(peers, key=lambda peer: (peer.standing is not Standing.ONLINE, peer.name))
     me = Table.grid(padding=(0, 2))
@@ -54,7 +54,7 @@ def picture(status: Status, peers: tuple[Peer, ...]) -> Group:
     parts.append(Text.from_ansi(peers_table(known)) if known else Text("Nobody else is there yet.", style="dim"))
     if status.jobs:
         parts += [Text(), Text.from_ansi(jobs_table(status.jobs))]
-    return Group(*parts, Text("\nCtrl-C leaves", style="dim"))
+    return Group(*parts, Text(f"\n{footer}", style="dim"))
 
 
 def _facts(status: Status) -> list[tuple[str, str]]:
@@ -66,11 +66,11 @@ def _facts(status: Status) -> list[tuple[str, str]]:
     ]
 
 
-def _draw(client: Client) -> None:
+def _draw(client: Client, footer: str) -> None:
     console = Console()
     with suppress(KeyboardInterrupt), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(picture(client.status(), client.peers()), refresh=True)
+            live.update(picture(client.status(), client.peers(), footer), refresh=True)
             time.sleep(PERIOD)
 
 

@@ -33,7 +33,7 @@ def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> 
                 story.tell(item)
                 interrupts.repeat()
     except _Detached:
-        screen.say(f"left the job to itself; it goes on{story.where}. {_ways(job)}")
+        screen.say(f"left the job to itself; it keeps running{story.where}. {_ways(job)}")
         return INTERRUPTED
     except BrokenPipeError:  # `homie run ... | head`: a local program would have been ended by it
         client.stop(job)
@@ -41,7 +41,7 @@ def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> 
     except DaemonUnreachable as error:
         if not story.where:
             raise
-        raise DaemonUnreachable(f"{error}\nThe job goes on{story.where}. {_ways(job)}") from error
+        raise DaemonUnreachable(f"{error}\nThe job keeps running{story.where}. {_ways(job)}") from error
     finally:
         screen.close()
     return story.status

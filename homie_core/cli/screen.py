@@ -47,7 +47,8 @@ class Screen:
     def progress(self, line: str) -> None:
         """Show a line that the next one replaces to a person who watches."""
         if self._terminal[2]:
-            self._make_room()
+            if not self._progress:
+                self._make_room()
             self._write(2, f"\r\x1b[K{style('homie:', DIM, self._fds[2])} {clean(line)[:70]}")
             self._progress = True
 

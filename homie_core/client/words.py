@@ -5,11 +5,15 @@ from homie_core.model.quantity import show_duration, show_size
 
 
 def in_words(outcome: Outcome, peer: str, limits: Limits | None) -> str:
-    """Return one sentence, with the way out where there is one; the host's own detail is added as it is."""
+    """Return one sentence, with the way out and the host's reason where there are such."""
     sentence = _sentence(outcome, peer, limits)
-    if outcome.detail and outcome.how is not How.EXITED:
+    if outcome.detail and outcome.how in _EXPLAINED:
         sentence = f"{sentence} ({outcome.detail.rstrip('.')})"
     return sentence
+
+
+_EXPLAINED = (How.EVICTED, How.LOST, How.FAILED, How.EXPIRED)
+"""For these the host's detail says more than the sentence does."""
 
 
 def _sentence(outcome: Outcome, peer: str, limits: Limits | None) -> str:

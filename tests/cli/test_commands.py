@@ -220,7 +220,7 @@ def test_what_peers_say_is_no_markup_in_the_dashboard() -> None:
     view = JobView(id=JobId("a" * 12), mine=True, peer="desk", title="[b]x", state=State.RUNNING, age=5.0)
     console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     with console.file:
-        console.print(picture(replace(STATUS, trouble="[blink]no Docker", jobs=(view,)), (there,)))
+        console.print(picture(replace(STATUS, trouble="[blink]no Docker", jobs=(view,)), (there,), "Ctrl-C"))
     shown = console.export_text()
     assert "[red]RTX?[2J (9.0 GB free)" in shown
     assert "[blink]no Docker" in shown

@@ -111,7 +111,9 @@ def test_nothing_is_sent_when_a_file_is_missing(daemon: FakeDaemon, capfd: pytes
 def test_a_daemon_that_vanishes_leaves_a_way_back(daemon: FakeDaemon, capfd: pytest.CaptureFixture[str]) -> None:
     daemon.news = Story().placed().out(b"x")
     assert main(["run", "train.py"]) == 1
-    assert f"The job goes on on desk. See it again: `homie attach {sent(daemon).id}`" in capfd.readouterr().err
+    assert (
+        f"The job keeps running on desk. See it again: `homie attach {sent(daemon).id}`" in capfd.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

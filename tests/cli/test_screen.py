@@ -92,7 +92,7 @@ def test_progress_is_one_line_that_goes_away(terminal: Terminal) -> None:
     screen.hint("end")
     clear = "\r\x1b[K"
     assert terminal.shown() == (
-        f"{clear}homie: 1 MB of 2 MB{clear}{clear}homie: 2 MB of 2 MB{clear}job | x\nhomie: end\n"
+        f"{clear}homie: 1 MB of 2 MB{clear}homie: 2 MB of 2 MB{clear}job | x\nhomie: end\n"
     )
 
 
