@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return _complain("", 130)
+        return 130
     except HomieError as error:
         return _complain(str(error), 1)
     except (_NobodyReads, BrokenPipeError):
@@ -103,5 +103,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(message: str, status: int) -> int:
     shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
-    sys.stderr.write(f"homie: {shown}\n" if shown else "\n")
+    sys.stderr.write(f"homie: {shown}\n")
     return status

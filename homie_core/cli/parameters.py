@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from homie_core.model.job import MAX_TIMEOUT
 from homie_core.model.quantity import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]
@@ -32,7 +34,11 @@ class NodeName(click.ParamType):  # type: ignore[type-arg]
 
     name = "node"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
         from homie_core.client import Client
         from homie_core.home import home
         from homie_core.model.errors import HomieError

@@ -69,7 +69,7 @@ def add(address: str) -> None:
     except HomieError as error:
         hint(f"{address} is remembered, and tried again from time to time; for now:")
         raise error from None
-    say(f"{peer.name} is at {peer.address}:{peer.port} ({peer.trouble or 'online'}).")
+    say(f"{peer.name} is at {peer.address}:{peer.port} ({clean(peer.trouble) or 'online'}).")
 
 
 @click.command()
