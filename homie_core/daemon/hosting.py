@@ -45,6 +45,7 @@ class Hosted:
     spool: Spool | None = None
     """Open while the job lives; later readers open their own."""
     running: Running | None = None
+    """Until nothing of it is left but events and results."""
     collected: Collected | None = None
     stop: How | None = None
     """Why it is to end before its time."""
@@ -105,12 +106,10 @@ class Hosting:
             self.admission.complete(job)
             self.schedule()
 
-    async def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
-        """Yield the job's records after number `after`, as frames, until it has ended."""
+    def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
+        """Return the job's records after number `after`, as frames that come until it has ended."""
         hosted = self._of(caller, job)
-        spool = hosted.spool or Spool(hosted.folder / "events")
-        async for frames in spool.follow(after):
-            yield frames
+        return (hosted.spool or Spool(hosted.folder / "events")).follow(after)
 
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
         """Return where a file is that the job made."""
@@ -192,9 +191,14 @@ class Hosting:
             log.exception("job %s could not be run", hosted.job.spec.id)
             outcome = Outcome(how=How.FAILED, status=1, detail=f"an error on its host: {error}"[:2000])
         finally:
-            hosted.running = None
             self._end(hosted, outcome)
-            await asyncio.shield(running.close())
+            await asyncio.shield(self._clean_up(hosted, running))
+
+    async def _clean_up(self, hosted: Hosted, running: Running) -> None:
+        await running.close()
+        hosted.running = None
+        if hosted.job.spec.id not in self._jobs:  # its submitter was quicker
+            shutil.rmtree(hosted.folder, ignore_errors=True)
 
     def _stop(self, hosted: Hosted, how: How) -> None:
         if hosted.job.state is State.ENDED or hosted.stop is not None:
@@ -231,7 +235,8 @@ class Hosting:
         job = hosted.job.spec.id
         self.journal.forget(job)
         del self._jobs[job]
-        shutil.rmtree(hosted.folder, ignore_errors=True)
+        if hosted.running is None:
+            shutil.rmtree(hosted.folder, ignore_errors=True)
 
     def _of(self, caller: PeerId, job: JobId) -> Hosted:
         """Return the caller's job; another's looks like none."""

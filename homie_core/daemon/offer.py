@@ -88,16 +88,16 @@ class Offer:
                 await asyncio.sleep(AGAIN)
         if swept:
             log.info("removed %d sandboxes that an earlier daemon left", swept)
-        self.sandbox, self.trouble, self.admission.closed = backend.name, "", ""
         environments = Environments(self._home / "environments", compile=backend.compile)
         hosting.workshop = Workshop(backend, interpreter, environments)
+        self.sandbox = backend.name
+        self.preparing = self.trouble = self.admission.closed = ""
         log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
         try:
             # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.
-            await environments.ensure(RUNNER_REQUIREMENTS, interpreter, self._report)
+            await environments.ensure(RUNNER_REQUIREMENTS, interpreter, log.info)
         except HomieError as error:
             log.warning("cells cannot run yet, scripts can: %s", error)
-        self.preparing = ""
 
     def _report(self, phase: str) -> None:
         if phase != self.preparing:

@@ -107,6 +107,8 @@ class PeerServer:
         hearing = asyncio.create_task(_until_closed(socket), name="until the reader leaves")
         try:
             await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
         finally:
             for task in (sending, hearing):
                 task.cancel()
