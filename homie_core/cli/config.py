@@ -8,7 +8,6 @@ import click
 
 from homie_core import __version__
 from homie_core.cli.render import hint, say
-from homie_core.client import Client
 from homie_core.config import Config, config_file, get_value, home, load, set_value, show
 from homie_core.model.wire import PROTOCOL
 
@@ -36,6 +35,8 @@ def get(key: str) -> None:
 @click.argument("value")
 def set_(key: str, value: str) -> None:
     """Change KEY to VALUE; comments in the file stay."""
+    from homie_core.client import Client
+
     if key == "group_secret":
         from homie_core.store.identity import parse_secret
 

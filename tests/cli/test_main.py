@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
@@ -48,6 +49,11 @@ def test_version_loads_nothing_but_click() -> None:
 
 def test_the_help_of_run_loads_only_what_run_needs() -> None:
     assert loaded_by("run", "--help") & HEAVY == {"msgspec", "http.client"}
+
+
+def test_whoami_loads_neither_the_client_nor_cryptography(homie_home: Path) -> None:
+    assert main(["setup", "--yes"]) == 0
+    assert loaded_by("whoami") & HEAVY == {"msgspec", "psutil", "yaml"}
 
 
 def test_every_command_exists_and_its_help_is_the_one_in_the_list() -> None:
