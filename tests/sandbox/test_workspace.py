@@ -4,8 +4,10 @@ import hashlib
 import os
 import socket
 import stat
+import subprocess
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -148,8 +150,17 @@ def test_by_products_are_ignored(tmp_path: Path) -> None:
     assert job.collect() == ({}, ())
 
 
-def test_a_deep_tree_is_cut_and_can_be_removed(tmp_path: Path) -> None:
-    job = Job(tmp_path)
+@pytest.fixture
+def doomed(short_tmp: Path) -> Iterator[Path]:
+    """A folder for trees that Python's own rmtree cannot remove."""
+    folder = short_tmp / "doomed"
+    folder.mkdir()
+    yield folder
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_a_deep_tree_is_cut_and_can_be_removed(doomed: Path) -> None:
+    job = Job(doomed)
     here = Path.cwd()
     os.chdir(job.work)
     try:
