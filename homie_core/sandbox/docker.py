@@ -102,7 +102,14 @@ class Docker:
     async def _make(self, profile: Profile) -> str:
         engine = self._engine
         host = engine.client.create_host_config(**profile.host)
-        made = await engine.call(engine.client.create_container, **profile.container, host_config=host)
+        call = engine.call(engine.client.create_container, **profile.container, host_config=host)
+        creating = asyncio.create_task(call, name="create container")
+        try:
+            made = await asyncio.shield(creating)
+        except asyncio.CancelledError:  # the engine goes on regardless: wait for what it makes, and remove it
+            made = await creating
+            await DockerSandbox(engine, made["Id"]).remove()
+            raise
         return str(made["Id"])
 
     async def _run(self, profile: Profile, patience: float) -> tuple[End, bytes]:

@@ -114,6 +114,23 @@ async def test_sweep_takes_only_what_is_ours(lab: Lab) -> None:
         await sandbox.remove()
 
 
+async def test_a_cancelled_creation_leaves_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, loop, asked = lab.backend._engine, asyncio.get_running_loop(), asyncio.Event()
+    real = engine.client.create_container
+
+    def create(**options: object) -> object:
+        loop.call_soon_threadsafe(asked.set)
+        return real(**options)
+
+    monkeypatch.setattr(engine.client, "create_container", create)
+    creating = asyncio.create_task(lab.backend.create(lab.box("")))
+    await asked.wait()
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert await lab.backend.sweep(NODE, frozenset()) == 0
+
+
 async def test_a_sandbox_that_cannot_be_made_is_explained(lab: Lab) -> None:
     backend = Docker("no-such-image:1")
     backend._connected = lab.backend._engine
