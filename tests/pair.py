@@ -22,7 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import docker
 import psutil
+
+from homie_core.store.identity import read_peer_id
 
 HOMIE = Path(sys.executable).with_name("homie")
 CACHE = Path(__file__).parents[1] / ".cache" / "test" / "environments"
@@ -30,6 +33,8 @@ CACHE = Path(__file__).parents[1] / ".cache" / "test" / "environments"
 IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 FOUND_WITHIN = 20.0
 """Seconds that two nodes get to find each other."""
+END_WITHIN = 40.0
+"""Seconds that a daemon gets to end by itself."""
 
 
 class Node:
@@ -77,15 +82,25 @@ class Node:
         return mine
 
     def end(self) -> None:
-        """End the daemon: as its owner would, and by force if that does not help."""
+        """End the daemon: as its owner would, and by force, with its sandboxes, if that does not help."""
         if self.home.exists():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.homie("down", check=False)
+                self.homie("down", check=False, timeout=END_WITHIN)
         left = self.processes()
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=10)
+        until = time.monotonic() + 10
+        while any(runs(process) for process in left) and time.monotonic() < until:
+            time.sleep(0.01)
+        if left:
+            self._remove_sandboxes()
+
+    def _remove_sandboxes(self) -> None:
+        with contextlib.closing(docker.from_env()) as client:
+            mine = {"label": f"homie.node={read_peer_id(self.home)}"}
+            for container in client.containers.list(all=True, filters=mine):
+                container.remove(force=True)
 
 
 class Pair:
@@ -127,12 +142,13 @@ class Pair:
         self.close()
 
     def wait_until_found(self) -> None:
-        """Wait until each sees the other online; AssertionError with both logs if that takes too long."""
+        """Wait until each sees the other as it is; AssertionError with both logs if that takes too long."""
         until = time.monotonic() + FOUND_WITHIN
-        while not all(any(peer["online"] for peer in node.peers()) for node in (self.laptop, self.desk)):
+        (laptop, its), (desk, desks) = self._settings
+        while not (_seen(laptop, desks) and _seen(desk, its)):
             if time.monotonic() > until:
-                logs = self.laptop.log() + self.desk.log()
-                raise AssertionError(f"not found within {FOUND_WITHIN:.0f} s: {self.laptop.peers()}\n{logs}")
+                seen = f"laptop sees {laptop.peers()}, desk sees {desk.peers()}"
+                raise AssertionError(f"{seen} after {FOUND_WITHIN:.0f} s\n{laptop.log()}{desk.log()}")
 
     def close(self) -> None:
         """End both daemons and remove their homes; harmless if they are gone."""
@@ -142,6 +158,19 @@ class Pair:
         finally:
             if self._folder.exists():
                 _remove(self._folder)
+
+
+def _seen(by: Node, settings: Mapping[str, str]) -> bool:
+    """Return whether the other is online and says that it takes jobs if it does."""
+    sharing = settings.get("sharing", "true") == "true"
+    return any(peer["online"] and peer["sharing"] == sharing for peer in by.peers())
+
+
+def runs(process: psutil.Process) -> bool:
+    """Return whether it still does; not by waiting for it, which would take the status from its Popen."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
