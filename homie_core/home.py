@@ -11,9 +11,7 @@ def home() -> Path:
     try:
         return Path(os.environ.get("HOMIE_HOME") or "~/.homie").expanduser().absolute()
     except RuntimeError as error:
-        raise ConfigError(
-            "this user has no home folder; say where: export HOMIE_HOME=/some/folder"
-        ) from error
+        raise ConfigError("this user has no home folder; say where: export HOMIE_HOME=/some/folder") from error
 
 
 def config_file(home: Path) -> Path:

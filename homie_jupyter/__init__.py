@@ -1,7 +1,7 @@
 """`%load_ext homie_jupyter`: cells that run on a friend's machine.
 
 magics.py  %homie and %%homie: parse, delegate, show     cell.py     one cell, from its text to its end
-show.py    what a notebook shows of it                   interrupts.py  the stop button
+show.py    what a notebook shows of it
 """
 
 from typing import TYPE_CHECKING

@@ -4,9 +4,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from homie_core.client.interrupts import Detached, Interrupts
-
 from homie_core.client import ensure_daemon, new_job_id, request_for_cell, wait_for_peers
+from homie_core.client.interrupts import Detached, Interrupts
 from homie_core.client.words import in_words
 from homie_core.home import home
 from homie_core.model import event
@@ -42,7 +41,7 @@ class RemoteError(Exception):
 
 
 def run_cell(code: str, options: Options) -> None:
-    """Run the cell on a peer and show it here. Raises RemoteError if it failed there, HomieError if it never ran."""
+    """Run the cell on a peer and show it here. Raises RemoteError if it failed there, HomieError if not run."""
     job = new_job_id()
     streams = Streams()
     request = request_for_cell(
@@ -106,7 +105,6 @@ class CellView:
         """Show the footer; raise if the cell did not end well."""
         outcome = self._outcome
         assert outcome is not None, "the news of a run end with its end"
-        self._streams.close()
         parts = [self.peer, *self._gpus, f"{time.monotonic() - self._began:.1f} s"]
         if self._files:
             parts.append(f"{self._files} file{'s' * (self._files > 1)} in {_short(self._folder)}")

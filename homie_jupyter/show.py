@@ -1,38 +1,33 @@
 """What a notebook shows of Homie: a cell's streams, its footer, the table of peers."""
 
-import codecs
 import html
 import sys
 
 from IPython.display import display
 
 from homie_core.client import ensure_daemon, wait_for_peers
+from homie_core.client.safe_text import SafeText
 from homie_core.home import home
 from homie_core.model.peer import Peer, Standing
 from homie_core.model.quantity import show_size
 
 
 class Streams:
-    """Writes a job's bytes to this cell's stdout and stderr as they come.
+    """Writes a job's bytes to this cell's stdout and stderr as they come, made harmless for terminals.
 
-    Characters that were cut between two pieces come out whole.
+    Characters and colours that were cut between two pieces come out whole.
     """
 
     def __init__(self) -> None:
-        self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in (1, 2)}
+        self._safe = {stream: SafeText() for stream in (1, 2)}
 
     def write(self, stream: int, data: bytes) -> None:
         """Show what the job wrote to its standard output (1) or error (2)."""
-        self._show(stream, self._decoders[stream].decode(data))
+        self._show(stream, self._safe[stream].feed(data))
 
     def say(self, line: str) -> None:
         """Show a line of Homie's own."""
         self._show(2, f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n")
-
-    def close(self) -> None:
-        """Show what is left of a character that never became whole."""
-        for stream, decoder in self._decoders.items():
-            self._show(stream, decoder.decode(b"", final=True))
 
     def _show(self, stream: int, text: str) -> None:
         if text:

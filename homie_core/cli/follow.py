@@ -2,17 +2,17 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any, assert_never
+from typing import assert_never
 
 from homie_core.cli.screen import Screen
 from homie_core.client import Client
+from homie_core.client.interrupts import Detached, Interrupts
 from homie_core.client.words import in_words
 from homie_core.model import event
 from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable
-from homie_core.model.errors import DaemonUnreachable, HomieError
+from homie_core.model.errors import DaemonUnreachable
 from homie_core.model.job import How, Limits, Outcome
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_duration, show_size
@@ -28,11 +28,11 @@ def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> 
     """
     story = _Story(job, screen)
     try:
-        with _Interrupts(lambda: client.stop(job), screen.say) as interrupts:
+        with Interrupts(lambda: client.stop(job), screen.say, (signal.SIGINT, signal.SIGTERM)) as interrupts:
             for item in news:
                 story.tell(item)
                 interrupts.repeat()
-    except _Detached:
+    except Detached:
         screen.say(f"left the job to itself; it keeps running{story.where}. {_ways(job)}")
         return INTERRUPTED
     except BrokenPipeError:  # `homie run ... | head`: a local program would have been ended by it
@@ -145,48 +145,3 @@ def _short(folder: str) -> str:
     path = Path(folder)
     here = Path.cwd()
     return f"{path.relative_to(here)}/" if path.is_relative_to(here) else f"{path}/"
-
-
-class _Detached(Exception):
-    """The person does not want to wait any longer."""
-
-
-class _Interrupts:
-    """Ctrl-C and SIGTERM while a run is shown: the first asks for the job's end, the second raises _Detached.
-
-    The request is made inside the signal handler, because an exception there would tear the stream of news.
-    """
-
-    def __init__(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
-        self._stop = stop
-        self._say = say
-        self._wanted = self._asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Interrupts":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def repeat(self) -> None:
-        """Ask again, if the daemon did not know the job yet when it was to be stopped."""
-        if self._wanted and not self._asked:
-            self._ask()
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._wanted:
-            raise _Detached
-        self._wanted = True
-        self._say("stopping the job and waiting for its end; Ctrl-C again leaves it to itself")
-        self._ask()
-
-    def _ask(self) -> None:
-        try:
-            self._stop()
-            self._asked = True
-        except HomieError as error:
-            self._say(f"not stopped yet: {error}")

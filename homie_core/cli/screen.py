@@ -8,7 +8,7 @@ import os
 import select
 
 from homie_core.cli.render import DIM, clean, colours, style
-from homie_core.cli.terminal import Lines, SafeText
+from homie_core.client.safe_text import Lines, SafeText
 
 
 class Screen:

@@ -1,4 +1,4 @@
-"""From a script and the files named with it to a RunRequest, checked before anything is sent."""
+"""From a script or cell and the files named with it to a RunRequest, checked before anything is sent."""
 
 import os
 import stat
@@ -13,6 +13,10 @@ from homie_core.model.names import FileName, JobId, safe_file_name
 
 NOT_SENT = frozenset({".git", ".ipynb_checkpoints", ".venv", "__pycache__", "homie-results"})
 """Folders that are left out when a folder is sent: they are never a script's input."""
+
+CELL = FileName(".cell.py")
+"""Name of a cell's code in its job's folder; hidden, it is no file of the user's."""
+MAX_CELL = 1 << 20
 
 
 def new_job_id() -> JobId:
@@ -38,7 +42,53 @@ def request_for_script(
     hears what is left out of a folder. Raises CannotSend or UnsafeName.
     """
     entry = safe_file_name(Path(script).name)
-    found: dict[FileName, Path] = {entry: _regular(Path(script))}
+    found = _found({entry: _regular(Path(script))}, files, note)
+    return _fitting(
+        RunRequest(
+            id=job,
+            kind=Kind.SCRIPT,
+            entry=entry,
+            files=_sources(found),
+            results=str(results.absolute()),
+            args=tuple(args),
+            ask=ask or Ask(),
+            node=node,
+        )
+    )
+
+
+def request_for_cell(
+    code: str,
+    files: Iterable[str] = (),
+    *,
+    results: Path,
+    job: JobId,
+    ask: Ask | None = None,
+    node: str | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> RunRequest:
+    """Return the request to run a notebook cell with these files and folders beside it; else as for a script."""
+    found = _found({}, files, note)
+    if CELL in found:
+        raise CannotSend(f"{found[CELL]} has the name that the cell itself gets there; rename it")
+    content = code.encode()
+    if len(content) > MAX_CELL:
+        raise CannotSend(f"a cell of {len(content)} bytes; {MAX_CELL} are allowed. Put its data into a file")
+    return _fitting(
+        RunRequest(
+            id=job,
+            kind=Kind.CELL,
+            entry=CELL,
+            files=(Source(name=CELL, content=content), *_sources(found)),
+            results=str(results.absolute()),
+            ask=ask or Ask(),
+            node=node,
+        )
+    )
+
+
+def _found(found: dict[FileName, Path], files: Iterable[str], note: Callable[[str], None]) -> dict[FileName, Path]:
+    """Return these and all files that were named, by their names there."""
     for given in files:
         for name, path in _expand(given, note):
             if found.setdefault(name, path) != path and not found[name].samefile(path):
@@ -50,16 +100,14 @@ def request_for_script(
                 raise CannotSend(f"more than {MAX_FILES} files; pack them into an archive first")
     for name in found:
         _no_file_is_a_folder(name, found)
-    request = RunRequest(
-        id=job,
-        kind=Kind.SCRIPT,
-        entry=entry,
-        files=tuple(Source(name=name, path=str(path.absolute())) for name, path in found.items()),
-        results=str(results.absolute()),
-        args=tuple(args),
-        ask=ask or Ask(),
-        node=node,
-    )
+    return found
+
+
+def _sources(found: dict[FileName, Path]) -> tuple[Source, ...]:
+    return tuple(Source(name=name, path=str(path.absolute())) for name, path in found.items())
+
+
+def _fitting(request: RunRequest) -> RunRequest:
     if len(wire.encode(request)) > wire.MAX_MESSAGE:
         raise CannotSend("the names of the files and the arguments are too long taken together")
     return request

@@ -36,9 +36,7 @@ def create(path: Path, name: str, group_secret: str, **settings: object) -> Conf
     try:
         write_private(path, new.text.encode(), ConfigError, fresh=True)
     except FileExistsError as error:
-        raise ConfigError(
-            f"{path}: is there already; to change it, run: homie config set KEY VALUE"
-        ) from error
+        raise ConfigError(f"{path}: is there already; to change it, run: homie config set KEY VALUE") from error
     return new.config
 
 

@@ -48,9 +48,7 @@ class Config(Frozen, frozen=True):
 
 def show(config: Config) -> list[tuple[str, str]]:
     """Return every key with its value as text, the secret hidden."""
-    return [
-        (key, "(hidden)" if key == "group_secret" else as_text(key, getattr(config, key))) for key in KEYS
-    ]
+    return [(key, "(hidden)" if key == "group_secret" else as_text(key, getattr(config, key))) for key in KEYS]
 
 
 def split_peer(peer: str) -> tuple[str, int]:
@@ -188,9 +186,7 @@ _SETTINGS = {
         _like(NODE_NAME_PATTERN, "is no node name"),
         "up to 40 letters, digits, dots, dashes or underscores, the first a letter or digit",
     ),
-    "group_secret": _Setting(
-        _like(_SECRET, "is no group secret"), "the text that `homie setup` makes or takes"
-    ),
+    "group_secret": _Setting(_like(_SECRET, "is no group secret"), "the text that `homie setup` makes or takes"),
     "discovery_port": _Setting(_port, "a port from 1 to 65535"),
     "worker_port": _Setting(_port, "a port from 1 to 65535"),
     "container_cpu_limit": _Setting(

@@ -109,9 +109,7 @@ def _nodes(path: Path, text: str) -> dict[str, yaml.Node]:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(
-            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}"
-        ) from error
+        raise ConfigError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{path}:{line}: not valid YAML: a character that cannot be printed") from error

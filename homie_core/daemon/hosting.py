@@ -6,7 +6,6 @@ nothing here: a lost connection never ends a job.
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from homie_core.model.event import Accepted, Collected, Ended, Event
 from homie_core.model.job import How, JobSpec, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.net.server import Sink
+from homie_core.store import workspace
 from homie_core.store.incoming import Inbox, Incoming
 from homie_core.store.journal import Journal
 from homie_core.store.spool import Spool
@@ -198,7 +198,7 @@ class Hosting:
         await running.close()
         hosted.running = None
         if hosted.job.spec.id not in self._jobs:  # its submitter was quicker
-            shutil.rmtree(hosted.folder, ignore_errors=True)
+            workspace.remove(hosted.folder)
 
     def _stop(self, hosted: Hosted, how: How) -> None:
         if hosted.job.state is State.ENDED or hosted.stop is not None:
@@ -226,7 +226,7 @@ class Hosting:
         self.journal.end(job, outcome)
         self._record(hosted, Ended(outcome=outcome))
         hosted.spool = hosted.inbox = None
-        shutil.rmtree(hosted.folder / "received", ignore_errors=True)
+        workspace.remove(hosted.folder / "received")
         log.info("job %s ended: %s (status %d) %s", job, outcome.how.value, outcome.status, outcome.detail)
         self.admission.release(job)
         self.schedule()
@@ -236,7 +236,7 @@ class Hosting:
         self.journal.forget(job)
         del self._jobs[job]
         if hosted.running is None:
-            shutil.rmtree(hosted.folder, ignore_errors=True)
+            workspace.remove(hosted.folder)
 
     def _of(self, caller: PeerId, job: JobId) -> Hosted:
         """Return the caller's job; another's looks like none."""

@@ -123,16 +123,20 @@ class Node:
     async def add_peer(self, wanted: AddPeer) -> Peer:
         return await self._gossip.add(await _resolve(wanted.host), wanted.port)
 
-    def remove_peer(self, who: str) -> None:
+    async def remove_peer(self, who: str) -> None:
         """Forget a peer by name, by the beginning of its id, or by a typed address."""
-        host, colon, port = who.rpartition(":")
-        if colon and port.isdecimal() and self._table.remove_place(host, int(port)):
-            return
         names = self._table.remove(who)
-        if not names:
-            raise NoPeer(f"nobody called {who} is known. See `homie peers`")
         for name in names:
             self._pins.forget(name)
+        if names:
+            return
+        try:
+            host, port = split_peer(who)
+            if self._table.remove_place(await _resolve(host), port):
+                return
+        except (ValueError, NoPeer) as error:
+            log.debug("%s is no address: %s", who, error)
+        raise NoPeer(f"nobody called {who} is known. See `homie peers`")
 
     # The rest is inside.
 

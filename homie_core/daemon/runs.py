@@ -10,7 +10,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -78,7 +78,7 @@ class Runs:
     """Of the jobs whose end has not been heard."""
     _tasks: Tasks = field(default_factory=Tasks)
 
-    async def run(self, request: RunRequest) -> AsyncIterator[News]:
+    async def run(self, request: RunRequest) -> AsyncGenerator[News]:
         """Submit a job and yield its news to the end. Whoever stops reading only detaches."""
         meter = _Meter(up=True)
         placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
@@ -92,7 +92,7 @@ class Runs:
         async for news in self._relay(sent, 0, request.results):
             yield news
 
-    async def follow(self, job: JobId, after: int, results: str | None) -> AsyncIterator[News]:
+    async def follow(self, job: JobId, after: int, results: str | None) -> AsyncGenerator[News]:
         """Yield the news of a job sent earlier, from event `after` + 1 on."""
         sent = self._sent(job)
         yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already")
@@ -181,33 +181,54 @@ class Runs:
                     log.info("upload of %s broke, trying again: %s", ref.name, error)
 
     async def _relay(self, sent: Sent, after: int, results: str | None) -> AsyncIterator[News]:
-        """Pass the job's events on until it has ended, over as many connections as it takes."""
+        """Pass on the events after number `after` until the job has ended, over as many connections as it takes."""
+        heard = 0 if results else after  # what is to be fetched is said in an event that may lie before
         pause = 0.5
         collected = Collected(files=())
         delivery = Delivery(Path(results), sent.job) if results else None
-        while True:
+        try:
+            while True:
+                try:
+                    link = self._link(sent)
+                    async for record in link.events(sent.job, heard):
+                        pause = 0.5
+                        self._states[sent.job] = state_after(record.event)
+                        if isinstance(record.event, Collected):
+                            collected = record.event
+                        if isinstance(record.event, Ended):
+                            if delivery:
+                                async for news in self._deliver(link, sent.job, collected, delivery):
+                                    yield news
+                            self._states.pop(sent.job, None)
+                            yield JobEvent(record=record)
+                            return
+                        heard = record.seq
+                        if heard > after:
+                            yield JobEvent(record=record)
+                    why = f"{sent.peer_name} ended the connection"
+                except (PeerUnreachable, NoPeer) as error:
+                    why = str(error)
+                yield Unreachable(peer=sent.peer_name, why=why)
+                await asyncio.sleep(pause)
+                pause = min(MAX_PAUSE, 2 * pause)
+        except (asyncio.CancelledError, GeneratorExit):
+            self._tasks.start(self._see_it_end(sent, heard), f"see {sent.job} end")
+            raise
+
+    async def _see_it_end(self, sent: Sent, heard: int) -> None:
+        """Keep the state of a job true that no front end follows any more."""
+        while sent.job in self._states:
             try:
-                link = self._link(sent)
-                async for record in link.events(sent.job, after):
-                    pause = 0.5
+                async for record in self._link(sent).events(sent.job, heard):
+                    heard = record.seq
                     self._states[sent.job] = state_after(record.event)
-                    if isinstance(record.event, Collected):
-                        collected = record.event
                     if isinstance(record.event, Ended):
-                        if delivery:
-                            async for news in self._deliver(link, sent.job, collected, delivery):
-                                yield news
                         self._states.pop(sent.job, None)
-                        yield JobEvent(record=record)
-                        return
-                    after = record.seq
-                    yield JobEvent(record=record)
-                why = f"{sent.peer_name} ended the connection"
             except (PeerUnreachable, NoPeer) as error:
-                why = str(error)
-            yield Unreachable(peer=sent.peer_name, why=why)
-            await asyncio.sleep(pause)
-            pause = min(MAX_PAUSE, 2 * pause)
+                log.debug("job %s at %s: %s", sent.job, sent.peer_name, error)
+                await asyncio.sleep(MAX_PAUSE)
+            except HomieError:
+                self._states.pop(sent.job, None)
 
     async def _deliver(
         self, link: Link, job: JobId, collected: Collected, delivery: Delivery

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from homie_core.model.errors import HomieError
+
 log = logging.getLogger(__name__)
 
 
@@ -36,5 +38,9 @@ class Tasks:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled() or not (error := task.exception()):
+            return
+        if isinstance(error, HomieError):
+            log.info("%s: %s", task.get_name(), error)
+        else:
             log.error("%s failed", task.get_name(), exc_info=error)

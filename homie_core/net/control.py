@@ -14,7 +14,8 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
 
@@ -43,7 +44,7 @@ class Control(Protocol):
 
     async def add_peer(self, wanted: AddPeer) -> Peer: ...
 
-    def remove_peer(self, who: str) -> None: ...
+    async def remove_peer(self, who: str) -> None: ...
 
     def shutdown(self) -> None: ...
 
@@ -51,9 +52,9 @@ class Control(Protocol):
 class Sender(Protocol):
     """What stands behind the runs of the local API. Every method may raise HomieError."""
 
-    def run(self, request: RunRequest) -> AsyncIterator[News]: ...
+    def run(self, request: RunRequest) -> AsyncGenerator[News]: ...
 
-    def follow(self, job: JobId, after: int, results: str | None) -> AsyncIterator[News]: ...
+    def follow(self, job: JobId, after: int, results: str | None) -> AsyncGenerator[News]: ...
 
     async def stop(self, job: JobId) -> None: ...
 
@@ -108,7 +109,7 @@ class ControlServer:
 
     async def _remove_peer(self, request: web.Request) -> web.Response:
         _check_user(request)
-        self._control.remove_peer(request.match_info["who"])
+        await self._control.remove_peer(request.match_info["who"])
         return web.Response(status=204)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
@@ -134,13 +135,14 @@ class ControlServer:
         return web.Response(status=204)
 
 
-async def _stream(request: web.Request, news: AsyncIterator[News]) -> web.StreamResponse:
+async def _stream(request: web.Request, news: AsyncGenerator[News]) -> web.StreamResponse:
     response = web.StreamResponse()
     response.enable_chunked_encoding()
     await response.prepare(request)
     try:
-        async for item in news:
-            await response.write(frame(item))
+        async with aclosing(news):
+            async for item in news:
+                await response.write(frame(item))
     except HomieError as error:
         await response.write(frame(Refused.because(error)))
     except (asyncio.CancelledError, ConnectionError):

@@ -71,10 +71,16 @@ def refuse_unfit(info: dict[str, Any]) -> None:
 def pull(engine: Engine, image: str, report: Callable[[str], None]) -> None:
     """Pull the image; blocking."""
     report(f"pulling {image}")
-    for percent in percents(engine.client.pull(image, stream=True, decode=True)):
-        if engine.closing:
-            return
-        report(f"pulling {image} {percent} %")
+    try:
+        for percent in percents(engine.client.pull(image, stream=True, decode=True)):
+            if engine.closing:
+                return
+            report(f"pulling {image} {percent} %")
+    except SandboxError as error:
+        raise SandboxError(
+            f"the image {image} cannot be pulled ({error}). Is this machine online? It is tried again; or name an "
+            "image that is here: homie config set container_base_image NAME"
+        ) from error
 
 
 def percents(lines: Iterator[dict[str, Any]]) -> Iterator[int]:
@@ -83,7 +89,7 @@ def percents(lines: Iterator[dict[str, Any]]) -> Iterator[int]:
     shown = 0
     for line in lines:
         if "error" in line:
-            raise SandboxError(f"the image cannot be pulled: {line['error']}")
+            raise SandboxError(str(line["error"]))
         detail = line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and detail.get("total"):
             layers[str(line["id"])] = (int(detail["current"]), int(detail["total"]))

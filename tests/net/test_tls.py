@@ -60,9 +60,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await runner.cleanup()
 
 
-async def ask(
-    host: Host, context: ssl.SSLContext | bool, pin: PeerId | None = None, scheme: str = "https"
-) -> str:
+async def ask(host: Host, context: ssl.SSLContext | bool, pin: PeerId | None = None, scheme: str = "https") -> str:
     connector = aiohttp.TCPConnector(ssl=Pin(pin or host.node.peer_id))
     timeout = aiohttp.ClientTimeout(total=10)
     async with (

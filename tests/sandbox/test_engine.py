@@ -123,7 +123,7 @@ def test_progress_of_a_pull_only_grows() -> None:
         layer("b", 900, 900),
     ]
     assert list(percents(iter(lines))) == [10, 100]
-    with pytest.raises(SandboxError, match="cannot be pulled: no space left"):
+    with pytest.raises(SandboxError, match="no space left"):
         list(percents(iter([{"error": "no space left"}])))
 
 

@@ -164,9 +164,7 @@ def test_two_nodes_have_two_ids(tmp_path: Path) -> None:
 
 
 def test_ids_and_secrets_are_read_without_loading_cryptography() -> None:
-    code = (
-        "import sys, homie_core.store.identity, homie_core.store.pins; print('cryptography' in sys.modules)"
-    )
+    code = "import sys, homie_core.store.identity, homie_core.store.pins; print('cryptography' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
 
@@ -196,9 +194,7 @@ def test_credentials_follow_the_group_and_the_key(tmp_path: Path) -> None:
 
 def test_certificates_name_nobody(tmp_path: Path) -> None:
     create_node(tmp_path)
-    leaf = x509.load_pem_x509_certificate(
-        credentials(tmp_path, Group.from_secret(SECRET)).cert_file.read_bytes()
-    )
+    leaf = x509.load_pem_x509_certificate(credentials(tmp_path, Group.from_secret(SECRET)).cert_file.read_bytes())
     assert leaf.subject.rfc4514_string() == "CN=homie node"
     assert leaf.issuer.rfc4514_string() == "CN=homie group"
 
@@ -242,9 +238,7 @@ MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK
 """
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b"\xff\xfe", b"x" * 20_000, RSA.encode(), b"-----BEGIN PUBLIC KEY-----"]
-)
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"x" * 20_000, RSA.encode(), b"-----BEGIN PUBLIC KEY-----"])
 @pytest.mark.parametrize("name", ["node.key", "node.pub"])
 def test_a_damaged_key_is_an_error_with_a_way_out(tmp_path: Path, name: str, damage: bytes) -> None:
     create_node(tmp_path)

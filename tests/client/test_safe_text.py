@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homie_core.cli.terminal import Lines, SafeText
+from homie_core.client.safe_text import Lines, SafeText
 
 HARMLESS = re.compile(r"(\x1b\[[0-9;:]{0,64}m|\x1b\[K|[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f])*\Z")
 NASTY = [
