@@ -181,7 +181,7 @@ class Runs:
                     log.info("upload of %s broke, trying again: %s", ref.name, error)
 
     async def _relay(self, sent: Sent, after: int, results: str | None) -> AsyncIterator[News]:
-        """Pass on the events after number `after` until the job has ended, over as many connections as it takes."""
+        """Pass on the events after number `after` until the job ends, over as many connections as it takes."""
         heard = 0 if results else after  # what is to be fetched is said in an event that may lie before
         pause = 0.5
         collected = Collected(files=())
