@@ -85,6 +85,10 @@ class Gossip:
         id = await self._probe(self._table.add(address, port))
         return next(peer for peer in self.peers() if peer.id == id)
 
+    def announce(self) -> None:
+        """Tell everyone at once that something has changed, not with the next heartbeat."""
+        self.discovery.send(self._make_beat(BeatKind.HERE))
+
     async def _beat(self) -> None:
         pauses = itertools.chain(BURST, itertools.repeat(INTERVAL))
         for number, pause in enumerate(pauses):

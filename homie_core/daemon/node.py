@@ -82,7 +82,8 @@ class Node:
             await self._control.open()
             stack.push_async_callback(self._control.close)
             stack.push_async_callback(self._hosting.close, FAREWELL)
-            self._tasks.start(self._offer.prepare(self._id, self._hosting), "prepare the sandbox")
+            preparing = self._offer.prepare(self._id, self._hosting, self._gossip.announce)
+            self._tasks.start(preparing, "prepare the sandbox")
             self._tasks.start(self._tick(), "tick")
             for peer in self._config.peers:
                 self._tasks.start(self._add_known(peer), f"add {peer}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from homie_core.config import Config
@@ -70,8 +71,8 @@ class Offer:
         """Look at the cards again; the driver may take its time, so in a thread."""
         self._cards = await asyncio.to_thread(self._gpus.read)
 
-    async def prepare(self, node: PeerId, hosting: Hosting) -> None:
-        """Get the sandbox ready and open the doors; look again while there is none."""
+    async def prepare(self, node: PeerId, hosting: Hosting, announce: Callable[[], None]) -> None:
+        """Get the sandbox ready, open the doors and announce it; look again while there is none."""
         if not self._config.sharing:
             return
         backend = Docker(self._config.container_base_image)
@@ -92,6 +93,7 @@ class Offer:
         hosting.workshop = Workshop(backend, interpreter, environments)
         self.sandbox = backend.name
         self.preparing = self.trouble = self.admission.closed = ""
+        announce()
         log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
         try:
             # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.

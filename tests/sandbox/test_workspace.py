@@ -111,10 +111,14 @@ def test_links_pipes_sockets_and_devices_stay(tmp_path: Path) -> None:
 
 def test_a_work_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     job = Job(tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"mine")
     job.work.rmdir()
-    job.work.symlink_to("/etc")
+    job.work.symlink_to(outside)
     with pytest.raises(NotADirectoryError):
         job.collect()
+    assert (outside / "precious").read_bytes() == b"mine"
 
 
 def test_hard_links_come_back_as_files(tmp_path: Path) -> None:
