@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from homie_core.client import start
+
 ROOT = Path(__file__).parents[1]
 BASE_IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 IN_CI = os.environ.get("CI") == "true"
@@ -20,6 +22,13 @@ IN_CI = os.environ.get("CI") == "true"
 def _no_real_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that forgets to say which home it means finds none, never the developer's own."""
     monkeypatch.setenv("HOMIE_HOME", "/nonexistent/homie")
+
+
+@pytest.fixture(autouse=True)
+def _reaped() -> Iterator[None]:
+    """Daemons that a test started and ended leave no zombies behind."""
+    yield
+    start._started[:] = [daemon for daemon in start._started if daemon.poll() is None]
 
 
 @pytest.fixture
