@@ -17,6 +17,7 @@ from homie_core.client import Client, wait_until_gone
 from homie_core.model.control import Status
 from homie_core.model.errors import DaemonUnreachable
 from homie_core.model.peer import Peer, Standing
+from homie_core.model.quantity import show_size
 
 PERIOD = 1.0
 """Seconds between two pictures."""
@@ -63,6 +64,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("discovery", status.discovery),
         ("address", ", ".join(f"{each}:{status.port}" for each in status.addresses)),
         ("sandbox", sandbox),
+        ("free", f"{status.free_cpus:g} cores and {show_size(status.free_memory)} of memory for jobs"),
     ]
 
 

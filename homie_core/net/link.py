@@ -1,6 +1,7 @@
 """Calling another node's API: one pinned mutual-TLS client per peer, errors in words."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -144,7 +145,8 @@ class Link:
             # A server that rejects our certificate (TLS 1.3) just hangs up.
             raise PeerUnreachable(f"{self._where} hung up: {_ADVICE}") from error
         except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or str(error.os_error)
+            # asyncio's own text repeats the address
+            reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
             raise PeerUnreachable(f"no answer from {self._where} ({reason.lower()})") from error
         except TimeoutError as error:
             raise PeerUnreachable(f"no answer from {self._where} in time") from error
