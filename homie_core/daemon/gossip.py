@@ -38,11 +38,6 @@ class Me:
     boot: int
     capacity: Callable[[], Capacity]
 
-    def hello(self) -> Hello:
-        return Hello(
-            protocol=PROTOCOL, version=__version__, name=self.name, port=self.port, capacity=self.capacity()
-        )
-
 
 class Gossip:
     """Keeps the peer table true; `remember` stores a name that was seen for the first time."""
@@ -57,7 +52,7 @@ class Gossip:
     ) -> None:
         self._me, self._table, self._context, self._remember = me, table, context, remember
         self.discovery = open_discovery(self._heard)
-        self._seq = itertools.count()
+        self._seq = 0
         self._tasks = Tasks()
 
     async def open(self) -> None:
@@ -75,7 +70,7 @@ class Gossip:
         """Answer the hello of a node that called us."""
         check_protocol(hello)
         self._perform(self._table.greeted(caller, hello, address, time.monotonic()), None)
-        return self._me.hello()
+        return self._make_hello()
 
     def peers(self) -> list[Peer]:
         return self._table.peers(time.monotonic())
@@ -97,13 +92,26 @@ class Gossip:
             self.discovery.send(self._make_beat(kind))
             self._perform(self._table.tick(time.monotonic()), None)
 
+    def _make_hello(self) -> Hello:
+        me = self._me
+        return Hello(
+            protocol=PROTOCOL,
+            version=__version__,
+            name=me.name,
+            port=me.port,
+            boot=me.boot,
+            seq=self._seq + 1,
+            capacity=me.capacity(),
+        )
+
     def _make_beat(self, kind: BeatKind) -> Beat:
         me = self._me
+        self._seq += 1
         return Beat(
             id=me.id,
             name=me.name,
             boot=me.boot,
-            seq=next(self._seq),
+            seq=self._seq,
             port=me.port,
             capacity=me.capacity(),
             kind=kind,
@@ -147,7 +155,7 @@ class Gossip:
                 asyncio.timeout(6.0),
                 Link(probe.address, probe.port, probe.expect, self._context) as link,
             ):
-                id, hello = await link.hello(self._me.hello())
+                id, hello = await link.hello(self._make_hello())
                 check_protocol(hello)
         except (HomieError, TimeoutError) as error:
             why = str(error) or "no answer in time"

@@ -2,7 +2,8 @@
 
 A heartbeat is a hint: it makes a node *heard* and asks for a probe. Only the answer to a probe, a hello over
 mutual TLS pinned to the node's id, makes it *online* or moves it to another address. Silence is answered by
-probes, so a peer that broadcast does not reach (manual, lossy Wi-Fi) stays online as long as it answers.
+probes, so a peer that broadcast does not reach (manual, lossy Wi-Fi) stays online as long as it answers, and
+one that somebody else's goodbye sent off is back soon.
 """
 
 from collections.abc import Iterable, Mapping
@@ -168,6 +169,7 @@ class PeerTable:
         entry = before or _Entry(peer)
         was = before.peer.standing if before else Standing.HEARD
         entry.peer, entry.seen_at, entry.failures, entry.probe_at = peer, now, 0, now + SILENCE
+        entry.boot, entry.seq = hello.boot, hello.seq - 1
         self._entries[id] = entry
         effects: list[Effect] = []
         if owner is None:
@@ -198,8 +200,7 @@ class PeerTable:
         """Do what time demands: probe the silent, drop the lost, forget the long gone."""
         effects: list[Effect] = []
         for place, manual in self._manual.items():
-            entry = self._entries.get(manual.id) if manual.id else None
-            if (entry is None or entry.peer.standing is Standing.OFFLINE) and now >= manual.probe_at:
+            if manual.id not in self._entries and now >= manual.probe_at:
                 manual.probe_at = now + SILENCE
                 effects.append(Probe(*place, manual.id))
         for id, entry in list(self._entries.items()):
@@ -212,6 +213,9 @@ class PeerTable:
                     effects.append(Probe(entry.peer.address, entry.peer.port, id))
             elif silent > FORGET:
                 del self._entries[id]
+            elif now >= entry.probe_at:
+                entry.probe_at = now + _backoff(entry.failures)
+                effects.append(Probe(entry.peer.address, entry.peer.port, id))
         return effects
 
     def add(self, address: str, port: int) -> Probe:

@@ -80,6 +80,9 @@ class Hello(Frozen, frozen=True):
     version: Annotated[str, Meta(max_length=40)]
     name: NodeName
     port: Port
+    boot: Annotated[int, Meta(ge=0, lt=2**62)]
+    seq: Annotated[int, Meta(ge=0, lt=2**62)]
+    """Of its next heartbeat: whatever someone forged under its name before is put right by this."""
     capacity: Capacity
 
 

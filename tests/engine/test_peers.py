@@ -27,8 +27,8 @@ def beat(id=DESK, boot=1, seq=0, kind=BeatKind.HERE, port=5556, capacity=IDLE, n
     return Beat(id=id, name=NodeName(name), boot=boot, seq=seq, port=port, capacity=capacity, kind=kind)
 
 
-def hello(name="desk", port=5556):
-    return Hello(protocol=1, version="0", name=NodeName(name), port=port, capacity=IDLE)
+def hello(name="desk", port=5556, boot=1, seq=1):
+    return Hello(protocol=1, version="0", name=NodeName(name), port=port, boot=boot, seq=seq, capacity=IDLE)
 
 
 def only(table, now=0.0):
@@ -151,6 +151,18 @@ def test_failed_probes_back_off(table):
             probes += 1
             table.unreachable(effect, "no answer", seq * 2.0)
     assert 70 <= probes <= 80, "600 s with 8 s between two"
+
+
+def test_a_forged_heartbeat_or_goodbye_is_put_right_by_the_next_hello(met):
+    met.heard(beat(boot=99, seq=5, capacity=BUSY), AT, 1.0)
+    assert met.heard(beat(seq=1), AT, 2.0) == [], "overtaken by the forged one"
+    (gone,) = met.heard(beat(boot=99, seq=6, kind=BeatKind.BYE), AT, 3.0)
+    assert isinstance(gone, Vanished)
+    (probe,) = met.tick(SILENCE + 3.0)
+    (back,) = met.proved(probe, DESK, hello(seq=4), SILENCE + 3.0)
+    assert isinstance(back, Appeared)
+    met.heard(beat(seq=4, capacity=BUSY), AT, SILENCE + 4.0)
+    assert only(met).capacity == BUSY, "its own heartbeats count again"
 
 
 def test_a_typed_address_is_probed_until_someone_answers(table):

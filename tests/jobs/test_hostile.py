@@ -221,7 +221,7 @@ async def test_submitting_twice_starts_once(desk, member):
 
 
 async def test_another_protocol_is_refused_naming_both(desk, member):
-    hello = Hello(protocol=9, version="9.0", name=NodeName("new"), port=1, capacity=CAPACITY)
+    hello = Hello(protocol=9, version="9.0", name=NodeName("new"), port=1, boot=1, seq=1, capacity=CAPACITY)
     status, why = await ask(f"{desk}/hello", member, encode(hello))
     assert status == 409
     assert f"speaks protocol 9 (Homie 9.0), this node {PROTOCOL}" in why
@@ -283,7 +283,9 @@ async def evil(pair, tmp_path):
 
     async def evil(events, contents=b"x"):
         _, context, _ = contexts(tmp_path / "trap", group_of(pair.desk))
-        hello = Hello(protocol=PROTOCOL, version="0", name=NodeName("evil-host"), port=1, capacity=CAPACITY)
+        hello = Hello(
+            protocol=PROTOCOL, version="0", name=NodeName("evil-host"), port=1, boot=1, seq=1, capacity=CAPACITY
+        )
         server = PeerServer(Trap(events, contents, tmp_path), lambda *_: hello, context)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

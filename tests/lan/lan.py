@@ -115,7 +115,16 @@ class Lan:
             self._perform(host, host.table.unreachable(probe, "no answer", self.now), None)
             return
         mine, theirs = (
-            Hello(protocol=1, version="0", name=each.name, port=5556, capacity=CAPACITY) for each in (host, there)
+            Hello(
+                protocol=1,
+                version="0",
+                name=each.name,
+                port=5556,
+                boot=each.boot,
+                seq=each.seq,
+                capacity=CAPACITY,
+            )
+            for each in (host, there)
         )
         self._perform(there, there.table.greeted(host.id, mine, host.address, self.now), None)
         self._perform(host, host.table.proved(probe, there.id, theirs, self.now), None)
