@@ -52,6 +52,12 @@ class Limits(Frozen, frozen=True):
     open_files: int = 1024
     tmp: int = 256 << 20
     """Bytes of /tmp (memory-backed)."""
+    disk: int = 10 << 30
+    """Bytes of its work folder."""
+    inodes: int = 200_000
+    """Files and folders in its work folder."""
+    output: int = 1 << 30
+    """Bytes that it may write to standard output and error together."""
     gpus: tuple[str, ...] = ()
     """Ids (NVML uuid) of the cards that this job gets."""
 

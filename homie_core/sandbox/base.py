@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -62,11 +63,25 @@ class Interpreter:
     """`2.36`"""
 
 
+class Holds(Enum):
+    """How well a limit holds here, as the self-test saw it."""
+
+    EXACT = "exact"
+    """The kernel enforces it."""
+    SOFT = "soft"
+    """Somebody looks from time to time; it may be passed for a moment."""
+    NOT = "not"
+    """Nothing enforces it."""
+
+
 class Sandbox(Protocol):
     """One isolation for one job: made, started once, ended, removed."""
 
     async def start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Start the runner; return the duplex byte stream to it. End of file means the sandbox has ended."""
+
+    async def limit(self, limits: Limits) -> None:
+        """Apply other limits than those it was made with (cores, memory, processes) to what runs already."""
 
     async def freeze(self, frozen: bool) -> None:
         """Stop all its processes where they are, or let them go on."""

@@ -168,6 +168,17 @@ class DockerSandbox:
         self._writer, self._errors = writer, attached.errors
         return attached.reader, writer
 
+    async def limit(self, limits: Limits) -> None:
+        """Apply other limits for cores, memory and processes."""
+        engine = self._engine
+        await engine.call(
+            engine.client.update_container,
+            self._container,
+            mem_limit=limits.memory,
+            memswap_limit=limits.memory,
+            cpu_quota=max(1000, round(limits.cpus * 100_000)),
+        )
+
     async def freeze(self, frozen: bool) -> None:
         """Stop it where it is, or let it go on."""
         client = self._engine.client
