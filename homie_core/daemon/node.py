@@ -13,6 +13,7 @@ from homie_core import __version__
 from homie_core.config import Config, split_peer
 from homie_core.daemon.gossip import Gossip, Me
 from homie_core.daemon.hosting import Hosting
+from homie_core.daemon.links import Links
 from homie_core.daemon.offer import Offer
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.tasks import Tasks
@@ -64,7 +65,7 @@ class Node:
         )
         self._table = PeerTable(self._id, self._pins.all())
         self._gossip = Gossip(me, self._table, client, self._discovery, self._pins.remember)
-        self._runs = Runs(self._journal, self._gossip.peers, client)
+        self._runs = Runs(self._journal, Links(self._gossip.peers, client))
         self._server = PeerServer(self._hosting, self._gossip.greeted, tls.server_context(*keys))
         self._control = ControlServer(self, self._runs, home / SOCKET)
 

@@ -94,9 +94,7 @@ class Refused(Frozen, frozen=True, tag="refused"):
         kind = getattr(errors, self.error, None)
         if not (isinstance(kind, type) and issubclass(kind, HomieError)):
             kind = errors.PeerRefused
-        error = kind.__new__(kind, self.message)
-        HomieError.__init__(error, self.message)
-        return error
+        return kind(self.message)
 
 
 class JobEvent(Frozen, frozen=True, tag="job"):

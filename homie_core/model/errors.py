@@ -15,6 +15,8 @@ HomieError
 └── SandboxError         no sandbox, or one that could not be made
 """
 
+from typing import Self
+
 
 class HomieError(Exception):
     """Something a person must read; `str()` of it is the whole message.
@@ -55,8 +57,9 @@ class CannotSend(HomieError):
 class UnsafeName(HomieError):
     """A file name from elsewhere that could mean a file outside its folder, or garble a terminal."""
 
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"unsafe file name {name[:80]!a}: {why}")
+    @classmethod
+    def because(cls, name: str, why: str) -> Self:
+        return cls(f"unsafe file name {name[:80]!a}: {why}")
 
 
 class BadMessage(HomieError):

@@ -36,17 +36,17 @@ def safe_file_name(name: str) -> FileName:
     undecodable bytes), because names also end up on terminals.
     """
     if not name or len(name) > 1024:
-        raise UnsafeName(name, "empty or longer than 1024 characters")
+        raise UnsafeName.because(name, "empty or longer than 1024 characters")
     if not name.isprintable():
-        raise UnsafeName(name, "it contains characters that cannot be printed")
+        raise UnsafeName.because(name, "it contains characters that cannot be printed")
     if name.startswith("/") or "\\" in name or name[1:2] == ":":
-        raise UnsafeName(name, "it is not a relative path")
+        raise UnsafeName.because(name, "it is not a relative path")
     parts = name.split("/")
     if len(parts) > MAX_DEPTH:
-        raise UnsafeName(name, f"it is nested deeper than {MAX_DEPTH} levels")
+        raise UnsafeName.because(name, f"it is nested deeper than {MAX_DEPTH} levels")
     for part in parts:
         if part in ("", ".", ".."):
-            raise UnsafeName(name, "it has an empty, '.' or '..' component")
+            raise UnsafeName.because(name, "it has an empty, '.' or '..' component")
         if len(part.encode()) > 255:
-            raise UnsafeName(name, "a component is longer than 255 bytes")
+            raise UnsafeName.because(name, "a component is longer than 255 bytes")
     return FileName(name)

@@ -113,7 +113,7 @@ class Delivery:
                     os.mkdir(part, dir_fd=folder)
                 inner = os.open(part, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             except OSError as error:
-                raise UnsafeName(name, f"{part} is no folder below the results") from error
+                raise UnsafeName.because(name, f"{part} is no folder below the results") from error
             finally:
                 os.close(folder)
             folder = inner

@@ -1,0 +1,120 @@
+"""From a request to a job that its host has accepted and has all files of: hash, choose, offer, upload."""
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from homie_core.daemon.links import Links
+from homie_core.daemon.meter import Meter
+from homie_core.engine.placement import choose
+from homie_core.model.control import Placed, RunRequest, Source
+from homie_core.model.errors import PeerRefused, PeerUnreachable, TransferError
+from homie_core.model.job import FileRef, JobSpec
+from homie_core.model.names import Digest, FileName
+from homie_core.net.http import CHUNK
+from homie_core.net.link import Link, read_chunks
+from homie_core.store.journal import Journal, Sent
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+"""How often the upload of a file is begun before it is given up."""
+
+
+@dataclass
+class Submitter:
+    """Brings jobs to their hosts."""
+
+    journal: Journal
+    links: Links
+    wall: Callable[[], float]
+
+    async def submit(self, request: RunRequest, placing: "asyncio.Future[Placed]", meter: Meter) -> Sent:
+        """Hash, choose, offer, upload. What the host lacks is sent to the one host that accepted only.
+
+        So an offer whose answer was lost cannot start the job a second time elsewhere: without its files the
+        first host gives it up.
+        """
+        if self.journal.sent(request.id):
+            raise PeerRefused(f"job {request.id} was submitted before; see it with `homie attach {request.id}`")
+        refs = await asyncio.to_thread(_hash_all, request.files)
+        spec = JobSpec(
+            id=request.id,
+            kind=request.kind,
+            entry=request.entry,
+            files=refs,
+            args=request.args,
+            ask=request.ask,
+        )
+        reasons = []
+        for peer, why in choose(self.links.peers(), request.ask, request.node):
+            sent = Sent(request.id, peer.id, peer.name, request.entry, self.wall())
+            self.journal.send(sent)
+            try:
+                link = self.links.to(peer.id)
+                accepted = await link.offer(spec)
+            except (PeerRefused, PeerUnreachable) as error:
+                reasons.append(str(error))
+                continue
+            cards = tuple(gpu.name for gpu in peer.capacity.gpus) if request.ask.gpus else ()
+            placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, gpus=cards))
+            await self._upload(link, spec, request.files, frozenset(accepted.missing), meter)
+            return sent
+        raise PeerRefused("; ".join(reasons) or "no peer took the job")
+
+    async def _upload(
+        self,
+        link: Link,
+        spec: JobSpec,
+        sources: tuple[Source, ...],
+        missing: frozenset[Digest],
+        meter: Meter,
+    ) -> None:
+        lacking = {ref.digest: (ref, source) for ref, source in zip(spec.files, sources, strict=True)}
+        lacking = {digest: both for digest, both in lacking.items() if digest in missing}
+        meter.total = sum(ref.size for ref, _ in lacking.values())
+        for ref, source in lacking.values():
+            for attempt in range(1, TRIES + 1):
+                before = meter.done
+                try:
+                    await link.upload(spec.id, ref, _content(source, meter.add))
+                    break
+                except PeerUnreachable as error:
+                    meter.done = before
+                    if attempt == TRIES:
+                        raise
+                    log.info("upload of %s broke, trying again: %s", ref.name, error)
+
+
+def _hash_all(sources: tuple[Source, ...]) -> tuple[FileRef, ...]:
+    return tuple(_hash(source) for source in sources)
+
+
+def _hash(source: Source) -> FileRef:
+    name = FileName(source.name)
+    if source.content is not None:
+        digest = hashlib.sha256(source.content).hexdigest()
+        return FileRef(name=name, digest=Digest(digest), size=len(source.content))
+    path = Path(source.path or "")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            status = os.fstat(file.fileno())
+    except OSError as error:
+        raise TransferError(f"{path} cannot be read ({error.strerror})") from error
+    executable = bool(status.st_mode & 0o100)
+    return FileRef(name=name, digest=Digest(digest), size=status.st_size, executable=executable)
+
+
+async def _content(source: Source, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
+    if source.content is None:
+        async for chunk in read_chunks(Path(source.path or ""), progress):
+            yield chunk
+        return
+    for at in range(0, len(source.content), CHUNK):
+        progress(min(CHUNK, len(source.content) - at))
+        yield source.content[at : at + CHUNK]
