@@ -81,7 +81,7 @@ class Submitter:
             for attempt in range(1, TRIES + 1):
                 before = meter.done
                 try:
-                    await link.upload(spec.id, ref, _content(source, meter.add))
+                    await link.upload(spec.id, ref, _content(source, ref.size, meter.add))
                     break
                 except PeerUnreachable as error:
                     meter.done = before
@@ -110,9 +110,9 @@ def _hash(source: Source) -> FileRef:
     return FileRef(name=name, digest=Digest(digest), size=status.st_size, executable=executable)
 
 
-async def _content(source: Source, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
+async def _content(source: Source, size: int, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
     if source.content is None:
-        async for chunk in read_chunks(Path(source.path or ""), progress):
+        async for chunk in read_chunks(Path(source.path or ""), size, progress):
             yield chunk
         return
     for at in range(0, len(source.content), CHUNK):

@@ -151,15 +151,25 @@ class Link:
         except TimeoutError as error:
             raise PeerUnreachable(f"no answer from {self._where} in time") from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+            if isinstance(error.__cause__, HomieError):
+                raise error.__cause__ from None  # raised by what gave the bytes of an upload
             raise PeerUnreachable(f"the link to {self._where} broke ({error})") from error
 
 
-async def read_chunks(path: Path, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
-    """Yield a file's content for an upload; `progress` hears the size of each piece."""
+async def read_chunks(path: Path, size: int, progress: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """Yield a file's content for an upload; `progress` hears the size of each piece.
+
+    Raises TransferError if it is not the `size` bytes any more that were announced.
+    """
+    left = size
     try:
         with path.open("rb", buffering=0) as file:  # 256 KiB: as quick as a thread switch
-            while chunk := file.read(CHUNK):
+            while left > 0 and (chunk := file.read(min(CHUNK, left))):
+                left -= len(chunk)
                 progress(len(chunk))
                 yield chunk
+            grown = bool(file.read(1))
     except OSError as error:
         raise TransferError(f"{path} cannot be read any more ({error.strerror})") from error
+    if left or grown:
+        raise TransferError(f"{path} was changed while it was being sent; send it again when it is at rest")

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from pair import HOMIE
 
-from homie_core.client import Client
+from homie_core.client import Client, new_job_id, request_for_script
+from homie_core.model.control import JobEvent, Refused
+from homie_core.model.event import Output
 
 pytestmark = pytest.mark.docker
 
@@ -95,6 +97,17 @@ def test_several_at_once_wait_for_room_and_all_run(pair, run, tmp_path):
     (tmp_path / "script.py").write_text("import time; time.sleep(0.3); print('done')")
     jobs = [pair.laptop.popen("run", "script.py", stdout=subprocess.PIPE, text=True) for _ in range(6)]
     assert [job.communicate(timeout=60)[0] for job in jobs] == ["done\n"] * 6
+
+
+def test_the_same_request_twice_starts_once(pair, run, tmp_path):
+    (tmp_path / "script.py").write_text("print('once')")
+    client, job = Client(pair.laptop.home), new_job_id()
+    request = request_for_script("script.py", results=tmp_path / "back", job=job)
+    first = [news.record.event for news in client.run(request) if isinstance(news, JobEvent)]
+    assert b"".join(event.data for event in first if isinstance(event, Output)) == b"once\n"
+    (answer,) = client.run(request)
+    assert isinstance(answer, Refused)
+    assert "was submitted before" in answer.message
 
 
 def test_more_than_is_lent_is_refused_with_the_figures(run):
