@@ -24,6 +24,9 @@ DAEMON = (sys.executable, "-P", "-m", "homie_core.daemon")
 _ERROR = re.compile(r"[-\d]+ [:,\d]+ (?:ERROR|CRITICAL) +(.+)")
 """An error in the daemon's log, without its date."""
 
+MAX_LOG = 10 << 20
+"""Bytes; a log that is longer is put aside at the next start."""
+
 _started: list["subprocess.Popen[bytes]"] = []
 """Held, so that a daemon that ends before a long-lived front end does not stay a zombie."""
 

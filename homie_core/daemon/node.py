@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 SOCKET = "control.sock"
 TICK = 5.0
 """Seconds between looks at what time alone decides."""
+REMEMBER = 30 * 86400.0
+"""Seconds for which it is known where a job was sent."""
 FAREWELL = 12.0
 """Seconds that running jobs get to end when this node goes."""
 
@@ -74,6 +76,7 @@ class Node:
         async with AsyncExitStack() as stack:
             stack.callback(self._journal.close)
             stack.push_async_callback(self._tasks.cancel)
+            self._journal.purge(time.time() - REMEMBER)
             self._hosting.recover()
             await self._listen()
             stack.push_async_callback(self._server.close)

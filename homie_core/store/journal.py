@@ -120,5 +120,9 @@ class Journal:
         row = self._db.execute("SELECT job, peer, peer_name, title, at FROM sent WHERE job = ?", (job,)).fetchone()
         return Sent(*row) if row else None
 
+    def purge(self, before: float) -> None:
+        """Drop where jobs went that were sent before this wall time."""
+        self._db.execute("DELETE FROM sent WHERE at < ?", (before,))
+
     def close(self) -> None:
         self._db.close()

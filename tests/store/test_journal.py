@@ -51,6 +51,10 @@ def test_where_a_job_went(path):
     journal = reopened(journal, path)
     assert journal.sent(spec().id) == sent
     assert journal.sent(JobId("1" * 12)) is None
+    journal.purge(before=1.0)
+    assert journal.sent(spec().id) == sent
+    journal.purge(before=1.1)
+    assert journal.sent(spec().id) is None
 
 
 def test_the_file_is_private(path):
