@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import ExitStack
 
 import pytest
 
@@ -22,33 +23,41 @@ def path(tmp_path):
     return tmp_path / "journal.db"
 
 
-def reopened(journal, path):
-    journal.close()
-    return Journal(path)
+@pytest.fixture
+def journal_at(path):
+    """`journal_at()`: open the journal, again and again, as after crashes: none is closed before the test's end."""
+    with ExitStack() as opened:
+
+        def journal_at():
+            journal = Journal(path)
+            opened.callback(journal.close)
+            return journal
+
+        yield journal_at
 
 
-def test_what_was_accepted_is_there_after_a_crash(path):
-    Journal(path).accept(PEER, spec(), ACCEPTED, at=5.0)  # never closed
-    (job,) = Journal(path).hosted()
+def test_what_was_accepted_is_there_after_a_crash(journal_at):
+    journal_at().accept(PEER, spec(), ACCEPTED, at=5.0)
+    (job,) = journal_at().hosted()
     assert (job.spec, job.submitter, job.accepted, job.at, job.outcome) == (spec(), PEER, ACCEPTED, 5.0, None)
 
 
-def test_an_outcome_is_kept_until_the_job_is_forgotten(path):
-    journal = Journal(path)
+def test_an_outcome_is_kept_until_the_job_is_forgotten(journal_at):
+    journal = journal_at()
     journal.accept(PEER, spec(), ACCEPTED, at=5.0)
     outcome = Outcome(how=How.DEADLINE, status=124, detail="late")
     journal.end(spec().id, outcome)
-    journal = reopened(journal, path)
+    journal = journal_at()
     assert journal.hosted()[0].outcome == outcome
     journal.forget(spec().id)
-    assert reopened(journal, path).hosted() == []
+    assert journal_at().hosted() == []
 
 
-def test_where_a_job_went(path):
-    journal = Journal(path)
+def test_where_a_job_went(journal_at):
+    journal = journal_at()
     sent = Sent(spec().id, PEER, NodeName("desk"), "a.py", 1.0)
     journal.send(sent)
-    journal = reopened(journal, path)
+    journal = journal_at()
     assert journal.sent(spec().id) == sent
     assert journal.sent(JobId("1" * 12)) is None
     journal.purge(before=1.0)
@@ -57,8 +66,8 @@ def test_where_a_job_went(path):
     assert journal.sent(spec().id) is None
 
 
-def test_the_file_is_private(path):
-    Journal(path)
+def test_the_file_is_private(path, journal_at):
+    journal_at()
     assert path.stat().st_mode & 0o777 == 0o600
 
 
