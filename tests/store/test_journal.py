@@ -25,7 +25,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def journal_at(path):
-    """`journal_at()`: open the journal, again and again, as after crashes: none is closed before the test's end."""
+    """`journal_at()`: open the journal, again and again, as after crashes: all are closed in the end."""
     with ExitStack() as opened:
 
         def journal_at():
