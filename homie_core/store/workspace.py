@@ -4,6 +4,7 @@ What comes back was written by a stranger: it is reached folder by folder throug
 followed, nothing is opened that could block, and everything is counted.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from homie_core.model.errors import UnsafeName
+from homie_core.model.errors import SandboxError, UnsafeName
 from homie_core.model.event import Collected
 from homie_core.model.job import MAX_FILES, FileRef
 from homie_core.model.names import MAX_DEPTH, Digest, FileName, safe_file_name
@@ -51,12 +52,21 @@ Stamps = dict[str, Stamp]
 def lay_out(folder: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid: int) -> Stamps:
     """Make `folder` with `work/` (the files, moved out of `received`) and `spool/`; return the files' stamps.
 
-    Both belong to uid and gid; `folder` itself stays closed to everyone else.
+    Both belong to uid and gid; `folder` itself stays closed to everyone else. It may be there already, and the
+    two in it as fresh file systems. Raises SandboxError if the files do not fit.
     """
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
     for name in ("work", "spool"):
         _make_folder(folder / name, uid, gid)
-    work = folder / "work"
+    try:
+        return _fill(folder / "work", files, received, uid, gid)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise SandboxError("its files do not fit onto the disk that a job is lent there") from error
+        raise
+
+
+def _fill(work: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid: int) -> Stamps:
     uses: dict[Digest, int] = {}
     for file in files:
         uses[file.digest] = uses.get(file.digest, 0) + 1
@@ -64,8 +74,7 @@ def lay_out(folder: Path, files: tuple[FileRef, ...], received: Path, uid: int, 
     for file in files:
         path = work / file.name
         for parent in reversed(path.relative_to(work).parents[:-1]):
-            if not (work / parent).is_dir():
-                _make_folder(work / parent, uid, gid)
+            _make_folder(work / parent, uid, gid)
         uses[file.digest] -= 1
         if uses[file.digest]:
             shutil.copyfile(received / file.digest, path)
@@ -142,6 +151,7 @@ class _Collection:
         self._given = {file.name: file for file in files}
         self._stamps = stamps
         self._into = into
+        self._device = into.stat().st_dev
         self._bytes_left = max_bytes
         self._entries_left = MAX_ENTRIES
         self._until = until
@@ -169,8 +179,7 @@ class _Collection:
             self._entries_left -= 1
             if self._entries_left < 0:
                 raise _Enough(f"the job left more than {MAX_ENTRIES:,} names; the rest was not looked at")
-            if time.monotonic() > self._until:
-                raise _Enough("taking in the job's files took too long; the rest was left behind")
+            self._check_time()
             name = prefix + entry.name
             try:
                 self._take(fd, entry, name, depth)
@@ -216,20 +225,44 @@ class _Collection:
             if file == self._given.get(name):
                 return  # touched, or written as it was
             self._bytes_left -= status.st_size
-            os.fchmod(fd, 0o600)
-            os.fchown(fd, os.geteuid(), os.getegid())
+            if status.st_dev != self._device:
+                if not (self._into / digest).exists():
+                    self._copy(fd, status.st_size, self._into / digest)
+            else:
+                os.fchmod(fd, 0o600)
+                os.fchown(fd, os.geteuid(), os.getegid())
+                os.rename(short, self._into / digest, src_dir_fd=parent)
         finally:
             os.close(fd)
-        os.rename(short, self._into / digest, src_dir_fd=parent)
         self._taken.append(file)
+
+    def _copy(self, fd: int, size: int, to: Path) -> None:
+        """Copy a file from a file system of the job's own; its holes stay holes, or they would fill our disk."""
+        os.lseek(fd, 0, os.SEEK_SET)
+        try:
+            with to.open("wb") as copy:
+                os.fchmod(copy.fileno(), 0o600)
+                while data := os.read(fd, CHUNK):
+                    if data.strip(b"\0"):
+                        copy.write(data)
+                    else:
+                        copy.seek(len(data), os.SEEK_CUR)
+                    self._check_time()
+                copy.truncate(size)
+        except BaseException:
+            to.unlink(missing_ok=True)
+            raise
 
     def _digest(self, fd: int) -> Digest:
         hashed = hashlib.sha256()
         while data := os.read(fd, CHUNK):
             hashed.update(data)
-            if time.monotonic() > self._until:
-                raise _Enough("taking in the job's files took too long; the rest was left behind")
+            self._check_time()
         return Digest(hashed.hexdigest())
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._until:
+            raise _Enough("taking in the job's files took too long; the rest was left behind")
 
 
 def _entries(fd: int) -> Iterator["os.DirEntry[str]"]:
@@ -249,9 +282,11 @@ def _empty(fd: int) -> list[str]:
 
 
 def _make_folder(path: Path, uid: int, gid: int) -> None:
-    path.mkdir()
+    path.mkdir(exist_ok=True)
     path.chmod(0o755)
     os.chown(path, uid, gid)
+    if path.is_mount():
+        (path / "lost+found").rmdir()
 
 
 def _stamp(status: os.stat_result) -> Stamp:
