@@ -28,10 +28,18 @@ def _sentence(outcome: Outcome, peer: str, limits: Limits | None) -> str:
         case How.MEMORY:
             size = f" than the {show_size(limits.memory)} it was lent" if limits else " than it was lent"
             return f"stopped: it needed more memory{size} on {peer}; ask for more with --ram"
+        case How.OUTPUT:
+            size = f" than {show_size(limits.output)}" if limits else " than it may"
+            return f"stopped: it wrote more{size} of output on {peer}; write to a file instead, which comes back"
+        case How.DISK:
+            size = f" than the {show_size(limits.disk)} it was lent" if limits else " than it was lent"
+            return f"stopped: it needed more disk{size} on {peer}; write less, or ask its owner to lend more"
         case How.STOPPED:
             return "stopped, as you asked"
         case How.EVICTED:
             return f"stopped: the owner of {peer} took the machine back; run it again to use another one"
+        case How.KILLED:
+            return f"killed: someone on {peer} ended its sandbox from outside; run it again"
         case How.LOST:
             return f"lost: its sandbox on {peer} vanished before it had ended; run it again"
         case How.FAILED:

@@ -16,6 +16,9 @@ from homie_core.model.job import How, JobSpec, Limits, Outcome, State
 from homie_core.model.names import PeerId
 from homie_core.model.quantity import show_duration, show_size
 
+SIGKILLED = 128 + 9
+"""The exit code of a sandbox that did not end by itself."""
+
 NEXT: dict[tuple[State, type[Event]], State] = {
     (State.RECEIVING, Queued): State.QUEUED,
     (State.QUEUED, Queued): State.QUEUED,
@@ -71,19 +74,36 @@ def advance(job: Job, event: Event) -> Job:
 
 
 def judge(
-    status: int | None, *, deadline: bool, out_of_memory: bool, ended_by: How | None, limits: Limits
+    status: int | None,
+    *,
+    deadline: bool,
+    out_of_memory: bool,
+    ended_by: How | None,
+    limits: Limits,
+    exit_code: int | None = None,
+    last_words: str = "",
 ) -> Outcome:
     """Return how a program ended, from what its runner and its sandbox say.
 
     `status` is the runner's word (None: it never said); `out_of_memory` the kernel's; `ended_by` why the host
-    ended it, if it did. A status is given in every case, for shells: 124 deadline and 137 memory as usual.
+    ended it, if it did; `exit_code` the sandbox's (None: nobody knows it any more), with its `last_words`. A
+    status is given in every case, for shells: 124 deadline, 137 memory, 153 (SIGXFSZ) output and disk, as usual.
     """
     if deadline or ended_by is How.DEADLINE:
         return Outcome(how=How.DEADLINE, status=124, detail=f"it ran longer than {show_duration(limits.timeout)}")
+    if ended_by is How.OUTPUT:
+        return Outcome(how=ended_by, status=153, detail=f"it wrote more than {show_size(limits.output)} of output")
+    if ended_by is How.DISK:
+        return Outcome(how=ended_by, status=153, detail=f"it was lent {show_size(limits.disk)} of disk")
     if ended_by is not None:
         return Outcome(how=ended_by, status=status or 130)
     if out_of_memory and status != 0:
         return Outcome(how=How.MEMORY, status=status or 137, detail=f"it was lent {show_size(limits.memory)}")
-    if status is None:
-        return Outcome(how=How.LOST, status=1, detail="its sandbox vanished: the engine died or someone killed it")
-    return Outcome(how=How.EXITED, status=status)
+    if status is not None:
+        return Outcome(how=How.EXITED, status=status)
+    if exit_code == SIGKILLED:
+        return Outcome(how=How.KILLED, status=SIGKILLED, detail="its sandbox was ended by SIGKILL")
+    if exit_code is None:
+        return Outcome(how=How.LOST, status=1, detail="its engine does not know it any more")
+    why = f": {last_words}" if last_words else ""
+    return Outcome(how=How.LOST, status=1, detail=f"its runner ended with status {exit_code}{why}"[:2000])

@@ -83,3 +83,28 @@ def test_every_path_of_the_table_can_end_and_ends_once():
 def test_how_it_ended(status, deadline, oom, ended_by, how, shown):
     outcome = judge(status, deadline=deadline, out_of_memory=oom, ended_by=ended_by, limits=LIMITS)
     assert (outcome.how, outcome.status) == (how, shown)
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "exit_code", "how", "shown", "detail"),
+    [
+        (How.OUTPUT, 137, How.OUTPUT, 153, "it wrote more than 1.0 GB of output"),
+        (How.DISK, 137, How.DISK, 153, "it was lent 10 GB of disk"),
+        (None, 137, How.KILLED, 137, "SIGKILL"),
+        (None, None, How.LOST, 1, "engine does not know it"),
+        (None, 70, How.LOST, 1, "its runner ended with status 70: no space"),
+        (How.STOPPED, 137, How.STOPPED, 130, ""),
+    ],
+)
+def test_a_runner_that_had_no_last_word(ended_by, exit_code, how, shown, detail):
+    outcome = judge(
+        None,
+        deadline=False,
+        out_of_memory=False,
+        ended_by=ended_by,
+        limits=LIMITS,
+        exit_code=exit_code,
+        last_words="no space",
+    )
+    assert (outcome.how, outcome.status) == (how, shown)
+    assert detail in outcome.detail
