@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from homie_core.daemon.running import Running, Workshop
+from homie_core.daemon.pool import Pool, Workshop
+from homie_core.daemon.running import Running
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lifecycle import Job, accept, advance
@@ -21,6 +22,7 @@ from homie_core.model.event import Accepted, Collected, Ended, Event
 from homie_core.model.job import How, JobSpec, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.net.server import Sink
+from homie_core.sandbox import disk
 from homie_core.store import workspace
 from homie_core.store.incoming import Inbox, Incoming
 from homie_core.store.journal import Journal
@@ -61,6 +63,9 @@ class Hosting:
     journal: Journal
     wall: Callable[[], float] = time.time
     workshop: Workshop | None = None
+    pool_size: int = 1
+    """So many sandboxes wait for jobs."""
+    _pool: Pool | None = None
     _jobs: dict[JobId, Hosted] = field(default_factory=dict)
     _tasks: Tasks = field(default_factory=Tasks)
 
@@ -134,6 +139,8 @@ class Hosting:
 
     def recover(self) -> None:
         """Take up what an earlier life of this daemon left: its unfinished jobs are lost, and are said to be."""
+        left = [entry.spec.id for entry in self.journal.hosted()]
+        self._tasks.start(self._sweep([self.folder / job / "box" for job in left]), "sweep")
         for entry in self.journal.hosted():
             folder = self.folder / entry.spec.id
             job = accept(entry.spec, entry.submitter, entry.accepted)
@@ -158,7 +165,14 @@ class Hosting:
             self._record(self._jobs[id], queued)
 
     def tick(self) -> None:
-        """Give up jobs whose files stopped arriving; drop what was kept long enough."""
+        """Give up jobs whose files stopped arriving; drop what was kept long enough.
+
+        The first one after a sandbox is ready opens the pool, so that start-up does not pay for it.
+        """
+        if self.workshop and self._pool is None and not self.admission.closed:
+            lent = self.admission.lent
+            limits = Limits(cpus=lent.job_cpus, memory=lent.job_memory, timeout=lent.job_timeout)
+            self._pool = Pool(self.workshop, self.me, self.folder.with_name("pool"), limits, self.pool_size)
         for id in self.admission.expired(time.monotonic()):
             why = "its files stopped arriving"
             self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
@@ -172,15 +186,23 @@ class Hosting:
         for hosted in self._jobs.values():
             self._stop(hosted, How.EVICTED)
         await self._tasks.settle(patience)
+        if self._pool:
+            await self._pool.close()
 
     def jobs(self) -> list[Hosted]:
         """Return the jobs that have not ended, oldest first."""
         return [hosted for hosted in self._jobs.values() if hosted.job.state is not State.ENDED]
 
+    async def _sweep(self, boxes: list[Path]) -> None:
+        """Take away the folders, and the disks in them, that an earlier life gave to its jobs."""
+        for box in boxes:
+            await disk.sweep(box)
+            await asyncio.to_thread(workspace.remove, box)
+
     async def _host(self, hosted: Hosted, limits: Limits) -> None:
         """Carry a job from its start to its end, whatever happens in between."""
         assert self.workshop is not None
-        running = Running(self.workshop, self.me, hosted.job.spec, limits, hosted.folder)
+        running = Running(self.workshop, self._pool, self.me, hosted.job.spec, limits, hosted.folder)
         hosted.running = running
         outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from homie_core.config import Config
 from homie_core.daemon.hosting import Hosting
-from homie_core.daemon.running import Workshop
+from homie_core.daemon.pool import Workshop
 from homie_core.engine.admission import Admission, Lent
 from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample

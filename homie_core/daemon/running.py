@@ -1,43 +1,43 @@
 """One job in its sandbox: from received files to collected ones, as a sequence of events."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from homie_core.daemon.pool import Pool, Ready, Workshop
 from homie_core.engine.lifecycle import judge
 from homie_core.model.errors import BadMessage, SandboxError
-from homie_core.model.event import Event, Exited, Started
+from homie_core.model.event import Event, Exited, Output, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
-from homie_core.sandbox.base import Backend, Box, End, Interpreter, Sandbox
-from homie_core.sandbox.environments import Environments
+from homie_core.sandbox.base import Box, End, Sandbox
 from homie_core.sandbox.link import Link, ProgramEnd, ProgramStarted
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS, program
 from homie_core.store import workspace
+
+log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds between asking a program to end and ending it; also how late the outer deadline is."""
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """What this node runs jobs with."""
-
-    backend: Backend
-    interpreter: Interpreter
-    environments: Environments
-
-
 class Running:
     """The run of one job; `outcome` is true once `events` has been read to its end. Close it afterwards."""
 
-    def __init__(self, workshop: Workshop, node: PeerId, spec: JobSpec, limits: Limits, folder: Path) -> None:
+    def __init__(
+        self,
+        workshop: Workshop,
+        pool: Pool | None,
+        node: PeerId,
+        spec: JobSpec,
+        limits: Limits,
+        folder: Path,
+    ) -> None:
         self._workshop, self._spec, self._limits, self._folder = workshop, spec, limits, folder
-        self._node = node
-        self._box = folder / "box"
-        self._sandbox: Sandbox | None = None
+        self._node, self._pool = node, pool
+        self._ready: Ready | None = None
         self._why: How | None = None
         self._stopping = asyncio.Event()
         self.outcome = Outcome(how=How.FAILED, status=1)
@@ -52,38 +52,39 @@ class Running:
         backend = self._workshop.backend
         try:
             environments = await self._environments()
+            ready = self._ready = await self._get_ready(environments)
             stamps = await asyncio.to_thread(
                 workspace.lay_out,
-                self._box,
+                ready.box.folder,
                 self._spec.files,
                 self._folder / "received",
                 backend.uid,
                 backend.gid,
             )
-            box = Box(
-                node=self._node,
-                job=self._spec.id,
-                limits=self._limits,
-                folder=self._box,
-                environments=environments,
-            )
-            self._sandbox = await backend.create(box)
-            async for event in self._run(self._sandbox, len(environments)):
+            async for event in self._run(ready, len(environments)):
                 yield event
             yield Exited(outcome=self.outcome)
             results = self._folder / "results"
-            yield await asyncio.to_thread(workspace.collect, self._box, self._spec.files, stamps, results)
+            yield await asyncio.to_thread(
+                workspace.collect, ready.box.folder, self._spec.files, stamps, results, self._limits.disk
+            )
         except (SandboxError, BadMessage, OSError) as error:
             how = self._why or How.FAILED
             self.outcome = Outcome(how=how, status=1, detail=str(error)[:2000])
-            if self._sandbox:
-                await self._sandbox.kill()
+            if self._ready:
+                await self._ready.sandbox.kill()
 
     async def close(self) -> None:
         """Leave nothing of it behind but events and results."""
-        if self._sandbox:
-            await self._sandbox.remove()
-        await asyncio.to_thread(workspace.remove, self._box)
+        if self._ready:
+            await self._ready.remove()
+
+    async def _get_ready(self, environments: tuple[Path, ...]) -> Ready:
+        """Return a sandbox that waits for this job: from the pool if one fits, else made now."""
+        if self._pool and (ready := await self._pool.take(self._limits, environments)):
+            return ready
+        box = Box(self._node, self._spec.id, self._limits, self._folder / "box", environments)
+        return await Ready.make(self._workshop.backend, box)
 
     async def _environments(self) -> tuple[Path, ...]:
         if self._spec.kind is Kind.SCRIPT:
@@ -91,11 +92,13 @@ class Running:
         workshop = self._workshop
         return (await workshop.environments.ensure(RUNNER_REQUIREMENTS, workshop.interpreter),)
 
-    async def _run(self, sandbox: Sandbox, environments: int) -> AsyncIterator[Event]:
-        link = Link(*await sandbox.start())
-        await link.connect()
+    async def _run(self, ready: Ready, environments: int) -> AsyncIterator[Event]:
+        sandbox, link, written = ready.sandbox, ready.link, 0
         await link.start(program(self._spec, self._limits, environments))
-        guard = asyncio.create_task(self._guard(link, sandbox), name=f"guard {self._spec.id}")
+        guards = (
+            asyncio.create_task(self._guard(link, sandbox), name=f"guard {self._spec.id}"),
+            asyncio.create_task(self._guard_disk(ready), name=f"disk of {self._spec.id}"),
+        )
         last: ProgramEnd | None = None
         try:
             async for numbered in link:
@@ -104,13 +107,20 @@ class Running:
                         yield Started(sandbox=self._workshop.backend.name)
                     case ProgramEnd() as end:
                         last = end
-                    case output_or_error:
-                        yield output_or_error
+                    case Output(data=data) as output:
+                        written += len(data)
+                        if written > self._limits.output:
+                            await self._kill(How.OUTPUT, sandbox)
+                            break
+                        yield output
+                    case raised:
+                        yield raised
                 # The consumer has written it to the spool by now.
                 await link.ack(numbered.seq)
             self.outcome = self._judge(last, await self._end_of(sandbox))
         finally:
-            guard.cancel()
+            for guard in guards:
+                guard.cancel()
 
     async def _guard(self, link: Link, sandbox: Sandbox) -> None:
         """Hold the deadline from outside too, and stop the program when told."""
@@ -118,10 +128,20 @@ class Running:
             async with asyncio.timeout(self._limits.timeout + GRACE):
                 await self._stopping.wait()
         except TimeoutError:
-            self._why = self._why or How.DEADLINE
+            await self._kill(How.DEADLINE, sandbox)
         else:
             await link.signal(signal.SIGINT)
             await asyncio.sleep(GRACE)
+            await sandbox.kill()
+
+    async def _guard_disk(self, ready: Ready) -> None:
+        """End the program when it takes more disk than it was lent, where the kernel does not hold it."""
+        why = await ready.disk.watch()
+        log.info("job %s is ended: %s", self._spec.id, why)
+        await self._kill(How.DISK, ready.sandbox)
+
+    async def _kill(self, how: How, sandbox: Sandbox) -> None:
+        self._why = self._why or how
         await sandbox.kill()
 
     async def _end_of(self, sandbox: Sandbox) -> End:
@@ -138,4 +158,6 @@ class Running:
             out_of_memory=end.out_of_memory,
             ended_by=self._why,
             limits=self._limits,
+            exit_code=end.exit_code,
+            last_words=end.detail,
         )

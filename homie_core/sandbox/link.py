@@ -91,6 +91,10 @@ class Link:
             raise BadMessage("the program's arguments are too long")
         await self._send(frames.frame(frames.START, 0, payload))
 
+    async def prepare(self, program: Program) -> None:
+        """Start a program in advance; it goes on if `start` names the same with another last argument."""
+        await self._send(frames.frame(frames.PREPARE, 0, msgspec.json.encode(program)))
+
     async def ack(self, seq: int) -> None:
         """Records up to this one are safe here. After the ack of ProgramEnd the sandbox ends by itself."""
         await self._send(frames.frame(frames.ACK, seq))

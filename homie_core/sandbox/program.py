@@ -26,8 +26,25 @@ class Program(Frozen, frozen=True):
 
 def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
     """Return how the job's entry is run, with so many environments mounted, the first found first."""
+    env = _environment(limits, environments)
+    entry = f"{WORK}/{spec.entry}"
+    if spec.kind is Kind.CELL:
+        return Program(argv=(*_CELL, entry), env=env, timeout=limits.timeout, report=True)
+    return Program(argv=("python3", entry, *spec.args), env=env, timeout=limits.timeout)
+
+
+def preparation(limits: Limits, environments: int) -> Program:
+    """Return what may be started before the job is known: a cell that waits to hear which."""
+    env = _environment(limits, environments)
+    return Program(argv=(*_CELL, ""), env=env, timeout=limits.timeout, report=True)
+
+
+_CELL = ("python3", "-P", CELL)
+
+
+def _environment(limits: Limits, environments: int) -> dict[str, str]:
     threads = str(max(1, int(limits.cpus)))
-    env = {
+    return {
         "HOME": HOME,
         "IPYTHONDIR": f"{HOME}/.ipython",
         "LANG": "C.UTF-8",
@@ -41,7 +58,3 @@ def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
         "TERM": "dumb",
         "USER": "job",
     }
-    entry = f"{WORK}/{spec.entry}"
-    if spec.kind is Kind.CELL:
-        return Program(argv=("python3", "-P", CELL, entry), env=env, timeout=limits.timeout, report=True)
-    return Program(argv=("python3", entry, *spec.args), env=env, timeout=limits.timeout)

@@ -4,6 +4,7 @@ What comes back was written by a stranger: it is reached folder by folder throug
 followed, nothing is opened that could block, and everything is counted.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -286,7 +287,8 @@ def _make_folder(path: Path, uid: int, gid: int) -> None:
     path.chmod(0o755)
     os.chown(path, uid, gid)
     if path.is_mount():
-        (path / "lost+found").rmdir()
+        with contextlib.suppress(FileNotFoundError):  # laid out before, without files
+            (path / "lost+found").rmdir()
 
 
 def _stamp(status: os.stat_result) -> Stamp:

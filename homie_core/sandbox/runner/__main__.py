@@ -13,11 +13,12 @@ import time
 
 sys.path.insert(0, __file__.removesuffix("/homie_core/sandbox/runner/__main__.py"))
 
-from homie_core.sandbox.runner.child import Child, Pipe, kill_everything, reap, widen
+from homie_core.sandbox.runner.child import Child, Pipe, Prepared, kill_everything, reap, widen
 from homie_core.sandbox.runner.frames import (
     ACK,
     EXITED,
     MAX_RECORD,
+    PREPARE,
     RAISED,
     REPLAY,
     SIGNAL,
@@ -47,6 +48,7 @@ class Runner:
         self.spool = Spool(folder)
         self.commands = Commands()
         self.child: Child | None = None
+        self.prepared: Prepared | None = None
         self.host_may_come = True
         """False once stdin has ended: nobody can connect over it again."""
         self.listening = False
@@ -122,6 +124,9 @@ class Runner:
         for kind, number, payload in self.commands.feed(data):
             if kind == REPLAY:
                 self.replay(**json.loads(payload))
+            elif kind == PREPARE and self.child is None and self.prepared is None:
+                wish = json.loads(payload)
+                self.prepared = Prepared(wish["argv"], {**os.environ, **wish["env"]}, wish["cwd"])
             elif kind == START and self.child is None:
                 self.start(now, **json.loads(payload))
             elif kind == ACK:
@@ -140,7 +145,9 @@ class Runner:
     ) -> None:
         """Start the program."""
         self.spool.append(STARTED, b"")
-        self.child = Child(argv, {**os.environ, **env}, cwd, report)
+        prepared, self.prepared = self.prepared, None
+        env = {**os.environ, **env}
+        self.child = (prepared and prepared.use(argv, env)) or Child(argv, env, cwd, report)
         self.deadline = now + timeout
 
     def take(self, pipe: Pipe, now: float) -> None:

@@ -1,5 +1,7 @@
 """Runs one notebook cell: `python3 -P cell.py CELL`, with IPython on PYTHONPATH.
 
+Started in advance, it has all imported and built when it hears, by the pipe HOMIE_GO, which cell it is.
+
 IPython gives what a notebook's author expects: the last expression is shown, `await` works at top level, so
 do `!ls` and magics. What the cell raises goes to the runner as data: it is shown where it belongs.
 """
@@ -76,12 +78,14 @@ def main(path: str) -> int | str | None:
     """Run the cell; return what `sys.exit` takes."""
     report_fd = int(os.environ.pop("HOMIE_REPORT"))
     os.set_inheritable(report_fd, False)
-    with open(path, encoding="utf-8") as file:
-        source = file.read()
     warnings.filterwarnings("ignore", message="To exit: use")
     config = Config()
     config.HistoryManager.enabled = False
     shell = _Shell.instance(config=config)
+    if go := os.environ.pop("HOMIE_GO", ""):
+        path = _wait(int(go))
+    with open(path, encoding="utf-8") as file:
+        source = file.read()
     sys.path.insert(0, "")  # only now: a file of the job's must not stand in for a module of ours
     result = shell.run_cell(source)  # type: ignore[no-untyped-call]
     error = result.error_before_exec or result.error_in_exec
@@ -94,6 +98,16 @@ def main(path: str) -> int | str | None:
     with open(report_fd, "wb") as pipe:
         pipe.write(json.dumps(shell.raised or report(type(error).__name__, "", [])).encode())
     return 1
+
+
+def _wait(go: int) -> str:
+    """Return the cell's path once it is told; nobody tells when the sandbox is given up."""
+    with open(go, "rb") as pipe:
+        told = json.loads(pipe.read() or b"null")
+    if told is None:
+        sys.exit(0)
+    os.environ.update(told["env"])
+    return str(told["argument"])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import signal
 
@@ -10,6 +11,9 @@ from homie_core.sandbox.runner.frames import MAX_RECORD, RAISED, STDERR, STDOUT
 
 REPORT_FD = 3
 """Where a cell reports its exception; its program finds the number in HOMIE_REPORT."""
+
+GO_FD = 4
+"""Where a program that was started in advance hears what to do; it finds the number in HOMIE_GO."""
 
 PIPE = 1 << 20
 """What a pipe should hold: a flood then costs few wake-ups."""
@@ -42,15 +46,21 @@ class Pipe:
 
 
 class Child:
-    """A running program."""
+    """A running program; with `go`, one that was started in advance and waits on that pipe."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], cwd: str, report: bool) -> None:
+    def __init__(
+        self, argv: list[str], env: dict[str, str], cwd: str, report: bool, go: int | None = None
+    ) -> None:
         self.pipes = [Pipe(STDOUT), Pipe(STDERR), *([Pipe(RAISED)] if report else [])]
         if report:
             env = {**env, "HOMIE_REPORT": str(REPORT_FD)}
+        inner = [pipe.inner for pipe in self.pipes]
+        if go is not None:
+            assert report, "its pipe comes behind the one for the report"
+            env, inner = {**env, "HOMIE_GO": str(GO_FD)}, [*inner, go]
         self.pid = os.fork()
         if self.pid == 0:
-            _become(argv, env, cwd, [pipe.inner for pipe in self.pipes])
+            _become(argv, env, cwd, inner)
         for pipe in self.pipes:
             os.close(pipe.inner)
         self.running = True
@@ -64,6 +74,37 @@ class Child:
         """Send it to the program's process group."""
         with contextlib.suppress(OSError):  # gone already, or no such signal
             os.killpg(self.pid, number)
+
+
+class Prepared:
+    """A program started in advance: all but its last argument is known."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: str) -> None:
+        self.argv = argv
+        go, self._go = os.pipe()
+        self.child = Child(argv, env, cwd, report=True, go=go)
+        os.close(go)
+
+    def use(self, argv: list[str], env: dict[str, str]) -> Child | None:
+        """Let it go on as this program; None if it was prepared for another, or is no more."""
+        usable = self.argv[:-1] == argv[:-1]
+        if usable:
+            try:
+                os.write(self._go, json.dumps({"argument": argv[-1], "env": env}).encode())
+            except OSError:
+                usable = False
+        os.close(self._go)
+        if not usable:
+            self._end()
+            return None
+        return self.child
+
+    def _end(self) -> None:
+        os.kill(self.child.pid, signal.SIGKILL)
+        os.waitpid(self.child.pid, 0)
+        self.child.running = False
+        for pipe in list(self.child.pipes):
+            self.child.close(pipe)
 
 
 def kill_everything(child: Child) -> None:

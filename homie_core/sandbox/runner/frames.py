@@ -12,9 +12,10 @@ from collections.abc import Iterator
 HEADER = struct.Struct(">BQI")
 """Kind, number, length of the payload in bytes."""
 
-REPLAY, START, ACK, SIGNAL = 1, 2, 3, 4
+REPLAY, START, ACK, SIGNAL, PREPARE = 1, 2, 3, 4, 5
 """Host to runner. REPLAY: JSON {after, nonce}. START: JSON {argv, env, cwd, timeout, report}. ACK: records up to
-this number are safe on the host. SIGNAL: the number is a signal for the program's process group."""
+this number are safe on the host. SIGNAL: the number is a signal for the program's process group. PREPARE: JSON
+{argv, env, cwd}, a program that gets ready now and hears its last argument and environment at START."""
 
 STARTED, STDOUT, STDERR, RAISED, EXITED = 16, 17, 18, 19, 20
 """Runner to host, numbered 1, 2, 3, ... RAISED: JSON {ename, evalue, traceback}. EXITED comes last: JSON {status,

@@ -1,0 +1,159 @@
+"""Sandboxes whose runner waits for a program: made for one job, or in advance. Each serves one job only."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from msgspec import structs
+
+from homie_core.model.errors import BadMessage, SandboxError
+from homie_core.model.job import Limits
+from homie_core.model.names import JobId, PeerId
+from homie_core.sandbox.base import Backend, Box, Interpreter, Sandbox
+from homie_core.sandbox.disk import Disk, sweep
+from homie_core.sandbox.environments import Environments
+from homie_core.sandbox.link import Link
+from homie_core.sandbox.program import RUNNER_REQUIREMENTS, preparation
+from homie_core.store import workspace
+
+log = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds after a sandbox was taken until the next is made: its job comes first."""
+AGAIN = 30.0
+"""Seconds between two tries to make one, when that fails."""
+LEAST_MEMORY = 192 << 20
+"""Bytes below which a job gets a sandbox of its own: what waits uses about 60 MB of its job's memory."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What this node runs jobs with."""
+
+    backend: Backend
+    interpreter: Interpreter
+    environments: Environments
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A sandbox whose runner waits, with an empty `work/` to put the job's files in."""
+
+    box: Box
+    disk: Disk
+    sandbox: Sandbox
+    link: Link
+
+    @classmethod
+    async def make(cls, backend: Backend, box: Box) -> "Ready":
+        """Make and start it. Leaves nothing behind if that fails; raises SandboxError, BadMessage, OSError."""
+        sandbox: Sandbox | None = None
+        disk = await Disk.make(box.folder, box.limits, backend.uid, backend.gid)
+        try:
+            await asyncio.to_thread(workspace.lay_out, box.folder, (), box.folder, backend.uid, backend.gid)
+            sandbox = await backend.create(box)
+            link = Link(*await sandbox.start())
+            await link.connect()
+        except BaseException:
+            if sandbox:
+                await asyncio.shield(sandbox.remove())
+            await asyncio.shield(_remove_folder(disk))
+            raise
+        return cls(box, disk, sandbox, link)
+
+    async def remove(self) -> None:
+        """Leave nothing of it behind."""
+        await self.sandbox.remove()
+        await _remove_folder(self.disk)
+
+
+class Pool:
+    """So many sandboxes wait, with the limits of an ordinary job; 0 switches it off."""
+
+    def __init__(self, workshop: Workshop, node: PeerId, folder: Path, limits: Limits, size: int) -> None:
+        self._workshop, self._node, self._folder = workshop, node, folder
+        self._limits, self._size = limits, size
+        self._ready: dict[JobId, tuple[Ready, asyncio.Task[None]]] = {}
+        self._lack = asyncio.Event()
+        self._keeping = asyncio.create_task(self._keep(), name="pool")
+
+    async def take(self, limits: Limits, environments: tuple[Path, ...]) -> Ready | None:
+        """Return one that is now the caller's and has these limits; None if none that fits is there."""
+        for id, (ready, watch) in list(self._ready.items()):
+            if not fits(ready.box, limits, environments):
+                continue
+            del self._ready[id]
+            watch.cancel()
+            self._lack.set()
+            try:
+                await ready.sandbox.limit(limits)
+            except SandboxError as error:
+                log.info("a waiting sandbox is not used: %s", error)
+                await ready.remove()
+            except BaseException:
+                await asyncio.shield(ready.remove())
+                raise
+            else:
+                return replace(ready, box=replace(ready.box, limits=limits))
+        return None
+
+    async def close(self) -> None:
+        """Remove all that wait; none is made any more."""
+        self._keeping.cancel()
+        await asyncio.gather(self._keeping, return_exceptions=True)
+        for ready, watch in self._ready.values():
+            watch.cancel()
+            await ready.remove()
+        self._ready.clear()
+
+    async def _keep(self) -> None:
+        """Keep the pool full."""
+        await sweep(self._folder)
+        await asyncio.to_thread(workspace.remove, self._folder)  # what an earlier life left
+        if self._size == 0:
+            return
+        await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True)
+        while True:
+            self._lack.clear()
+            if len(self._ready) >= self._size:
+                await self._lack.wait()
+                await asyncio.sleep(PAUSE)
+                continue
+            try:
+                await self._add()
+            except (SandboxError, BadMessage, OSError) as error:
+                log.warning("no sandbox waits in advance: %s", error)
+                await asyncio.sleep(AGAIN)
+
+    async def _add(self) -> None:
+        workshop, id = self._workshop, JobId(secrets.token_hex(6))
+        environments: tuple[Path, ...] = ()
+        with contextlib.suppress(SandboxError):  # said elsewhere; scripts need none
+            environments = (await workshop.environments.ensure(RUNNER_REQUIREMENTS, workshop.interpreter),)
+        box = Box(self._node, id, self._limits, self._folder / id, environments)
+        ready = await Ready.make(workshop.backend, box)
+        if environments:
+            await ready.link.prepare(preparation(self._limits, len(environments)))
+        self._ready[id] = ready, asyncio.create_task(self._watch(ready), name=f"waiting sandbox {id}")
+
+    async def _watch(self, ready: Ready) -> None:
+        """Put another in its place if it ends while it waits."""
+        await ready.sandbox.end()
+        self._ready.pop(ready.box.job, None)
+        log.info("the waiting sandbox %s ended; another takes its place", ready.box.job)
+        self._lack.set()
+        await asyncio.shield(ready.remove())
+
+
+async def _remove_folder(disk: Disk) -> None:
+    await disk.remove()
+    await asyncio.to_thread(workspace.remove, disk.folder)
+
+
+def fits(box: Box, limits: Limits, environments: tuple[Path, ...]) -> bool:
+    """Return whether a waiting box can take a job: only cores, memory and time can still be changed."""
+    same = structs.replace(limits, cpus=box.limits.cpus, memory=box.limits.memory, timeout=box.limits.timeout)
+    return same == box.limits and limits.memory >= LEAST_MEMORY and environments in ((), box.environments)
