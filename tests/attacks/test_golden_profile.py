@@ -1,0 +1,61 @@
+"""What the engine says of a job's container equals a profile kept beside this test.
+
+After a change that is meant: `HOMIE_GOLDEN=write pytest tests/attacks/test_golden_profile.py`, and read the diff.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox_lab import LIMITS, NODE, Lab
+
+GOLDEN = Path(__file__).with_name("golden_profile.json")
+PACKAGE = Path(__file__).parents[2]
+CONFIG = (
+    "User", "Hostname", "Domainname", "AttachStdin", "OpenStdin", "StdinOnce", "Tty", "Cmd", "Entrypoint",
+    "WorkingDir", "Volumes", "ExposedPorts", "NetworkDisabled", "Healthcheck", "Labels",
+)  # fmt: skip
+NOT_OURS = {"Runtime", "ConsoleSize", "Isolation", "Annotations"}
+"""Of the engine's own, and different from one to the other."""
+
+pytestmark = [pytest.mark.docker, pytest.mark.parametrize("prepared", ["docker"], indirect=True)]
+
+
+def normalised(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return what confines a container, without what differs from job to job and engine to engine."""
+    host = {key: value for key, value in found["HostConfig"].items() if value and key not in NOT_OURS}
+    host["SecurityOpt"] = sorted(option.partition("={")[0] for option in host["SecurityOpt"])
+    host["Ulimits"] = sorted(host["Ulimits"], key=lambda limit: limit["Name"])
+    for masked in ("MaskedPaths", "ReadonlyPaths"):
+        host[masked] = "not empty" if host.get(masked) else "EMPTY"
+    container = {key: found["Config"].get(key) for key in CONFIG}
+    text = json.dumps({"Config": container, "HostConfig": host}, indent=1, sort_keys=True)
+    for value, name in names.items():
+        text = text.replace(value, name)
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+async def test_a_jobs_container_is_as_agreed(lab: Lab) -> None:
+    box = lab.box("print(1)", LIMITS)
+    sandbox = await lab.backend.create(box)
+    try:
+        engine = lab.backend._engine  # type: ignore[union-attr]
+        found = await engine.call(engine.client.inspect_container, sandbox._container)  # type: ignore[union-attr]
+    finally:
+        await sandbox.remove()
+    user = f"{lab.backend.uid}:{lab.backend.gid}"
+    who = f"uid={lab.backend.uid},gid={lab.backend.gid}"
+    names = {
+        str(box.folder): "BOX",
+        str(PACKAGE): "PACKAGE",
+        user: "USER",
+        who: "WHO",
+        box.job: "JOB",
+        NODE: "NODE",
+    }
+    told = normalised(found, names)
+    if os.environ.get("HOMIE_GOLDEN") == "write":
+        GOLDEN.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+    assert told == json.loads(GOLDEN.read_text())
