@@ -7,7 +7,7 @@ import socket
 import click
 
 from homie_core import __version__
-from homie_core.cli.render import hint, say
+from homie_core.cli.render import clean, hint, say
 from homie_core.config import Config, config_file, get_value, home, load, set_value, show
 from homie_core.model.wire import PROTOCOL
 
@@ -68,12 +68,25 @@ def whoami(as_json: bool) -> None:
         "protocol": PROTOCOL,
         "python": platform.python_version(),
         "home": str(home()),
+        **_sandbox(),
     }
     if as_json:
         say(json.dumps(facts))
         return
     for key, value in facts.items():
         say(f"{key:<10} {', '.join(value) or 'none' if isinstance(value, list) else value}")
+
+
+def _sandbox() -> dict[str, str]:
+    """What jobs of others run in here, as the daemon says; nothing if none runs."""
+    from homie_core.client import Client
+
+    client = Client(home())
+    if not client.running():
+        return {}
+    status = client.status()
+    facts = {"sandbox": status.sandbox or status.trouble or status.preparing, "limits": status.limits}
+    return {key: clean(text) for key, text in (facts | {"WARNING": status.warning}).items() if text}
 
 
 def _addresses(mine: Config) -> list[str]:

@@ -64,6 +64,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("discovery", status.discovery),
         ("address", ", ".join(f"{each}:{status.port}" for each in status.addresses)),
         ("sandbox", sandbox),
+        ("limits", status.warning or status.limits),
         ("free", f"{status.free_cpus:g} cores and {show_size(status.free_memory)} of memory for jobs"),
     ]
 

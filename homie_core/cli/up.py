@@ -77,4 +77,9 @@ def sandbox_lines(status: Status) -> list[str]:
             f"  sandbox    {style('takes no jobs of others', YELLOW)}: {clean(status.trouble)}",
             style("             Your own jobs can run on the machines of others nonetheless.", DIM),
         ]
-    return [f"  sandbox    {style('takes jobs', GREEN)}, in {clean(status.sandbox)}"]
+    lines = [f"  sandbox    {style('takes jobs', GREEN)}, in {clean(status.sandbox)}"]
+    if status.limits:
+        lines.append(f"  limits     {clean(status.limits)}")
+    if status.warning:
+        lines.append(style(f"             {clean(status.warning)}", YELLOW))
+    return lines

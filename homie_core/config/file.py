@@ -157,6 +157,22 @@ container_timeout: {container_timeout}
 # Docker image that jobs run in.
 container_base_image: {container_base_image}
 
+# Disk: what one job may keep in its folder.
+container_disk_limit: {container_disk_limit}
+
+# Output: what one job may print.
+container_output_limit: {container_output_limit}
+
+# What jobs run in: auto (Docker, or else bubblewrap), docker, bubblewrap, or none (NO ISOLATION; only with
+# listen: 127.0.0.1).
+sandbox: {sandbox}
+
+# Runtime of the engine: empty is its own choice; runsc, crun or kata if they are installed.
+sandbox_runtime: {sandbox_runtime}
+
+# Sandboxes that wait, started, for the next job: 0 to 4. Each costs some memory.
+sandbox_pool: {sandbox_pool}
+
 # Whether this machine takes jobs at all. With false it only sends its own.
 sharing: {sharing}
 

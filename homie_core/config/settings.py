@@ -35,6 +35,16 @@ class Config(Frozen, frozen=True):
     """Seconds that one job may run."""
     container_base_image: str = "python:3.12-slim"
     """Docker image that jobs run in."""
+    container_disk_limit: int = 10 << 30
+    """Bytes that one job may keep in its work folder."""
+    container_output_limit: int = 1 << 30
+    """Bytes that one job may print."""
+    sandbox: str = "auto"
+    """What jobs run in: `auto`, `docker`, `bubblewrap`, or `none` (no isolation at all)."""
+    sandbox_runtime: str = ""
+    """The engine's runtime, such as `runsc`; empty: the engine's own choice."""
+    sandbox_pool: int = 1
+    """Sandboxes that wait, started, for the next job: 0 to 4."""
     sharing: bool = True
     """Whether this machine takes jobs of others at all."""
     listen: str = "0.0.0.0"  # noqa: S104 - whoever connects must prove a key of the group first
@@ -67,7 +77,7 @@ def as_text(key: str, value: object) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if key == "container_memory_limit" and isinstance(value, int):
+    if key in _SIZES and isinstance(value, int):
         power = next(power for power in (4, 3, 2, 1, 0) if value % 1024**power == 0)
         return f"{value // 1024**power}{' kmgt'[power].strip()}"
     if key == "container_timeout" and isinstance(value, int | float):
@@ -175,6 +185,7 @@ def _peer(text: str) -> str:
     return text
 
 
+_SIZES = ("container_memory_limit", "container_disk_limit", "container_output_limit")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _PEER = re.compile(r"^([A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)(?::([0-9]{1,9}))?\Z")
 _IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}\Z"
@@ -203,6 +214,20 @@ _SETTINGS = {
     "container_base_image": _Setting(
         _like(_IMAGE, "is no name of an image"), "a Docker image such as python:3.12-slim"
     ),
+    "container_disk_limit": _Setting(
+        _quantity(parse_size, "is no size", 1 << 20, (1 << 60) - 1), "a size from 1m upwards, such as 500m or 10g"
+    ),
+    "container_output_limit": _Setting(
+        _quantity(parse_size, "is no size", 1 << 20, (1 << 60) - 1), "a size from 1m upwards, such as 500m or 1g"
+    ),
+    "sandbox": _Setting(
+        _like(r"^(auto|docker|bubblewrap|none)\Z", "is no kind of sandbox"), "auto, docker, bubblewrap or none"
+    ),
+    "sandbox_runtime": _Setting(
+        _like(r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\Z", "is no runtime"),
+        "a runtime that the engine knows, such as runsc, crun or kata; or empty",
+    ),
+    "sandbox_pool": _Setting(_quantity(_whole, "is no whole number", 0, 4), "0 to 4 sandboxes"),
     "sharing": _Setting(_truth, "true or false"),
     "listen": _Setting(_ipv4, "an IPv4 address of this machine, or 0.0.0.0 for all of them"),
     "peers": _Setting(_peer, "a list of HOST or HOST:PORT"),

@@ -116,6 +116,8 @@ class Node:
             sandbox=self._offer.sandbox,
             trouble=self._offer.trouble,
             preparing=self._offer.preparing,
+            limits=self._offer.limits,
+            warning=self._offer.warning,
             addresses=self._addresses(),
             free_cpus=admission.free_cpus,
             free_memory=admission.free_memory,

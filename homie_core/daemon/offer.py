@@ -14,7 +14,7 @@ from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import PeerId
 from homie_core.model.peer import Capacity, Gpu
-from homie_core.sandbox.docker import Docker
+from homie_core.sandbox.choose import NO_ISOLATION, candidates, choose
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
@@ -39,6 +39,10 @@ class Offer:
         self.admission = Admission(config.name, _lent(config, sample, self._cards))
         self.sandbox = ""
         """What jobs run in; empty while there is nothing."""
+        self.limits = ""
+        """How well the limits of jobs hold, in words."""
+        self.warning = ""
+        """What the owner must know of this sandbox."""
         self.preparing = ""
         """What is under way, in words; empty if nothing is."""
         self.trouble = ""
@@ -75,10 +79,11 @@ class Offer:
         """Get the sandbox ready, open the doors and announce it; look again while there is none."""
         if not self._config.sharing:
             return
-        backend = Docker(self._config.container_base_image)
         while True:
             try:
-                interpreter = await backend.prepare(self._report)
+                makers = candidates(self._config, self._home)
+                choice = await choose(makers, self._home, self._report)
+                backend, interpreter = choice.backend, choice.interpreter
                 swept = await backend.sweep(node, frozenset())
                 break
             except SandboxError as error:
@@ -92,9 +97,14 @@ class Offer:
         environments = Environments(self._home / "environments", compile=backend.compile)
         hosting.workshop = Workshop(backend, interpreter, environments)
         self.sandbox = backend.name
+        if choice.verdict.isolated:
+            self.limits = str(choice.verdict)
+        else:
+            self.warning = NO_ISOLATION
         self.preparing = self.trouble = self.admission.closed = ""
         announce()
         log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
+        log.info("limits: %s", choice.verdict)
         try:
             # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.
             await environments.ensure(RUNNER_REQUIREMENTS, interpreter, log.info)
@@ -116,4 +126,6 @@ def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:
         job_memory=min(config.container_memory_limit, memory),
         job_timeout=config.container_timeout,
         gpus=tuple(card.uuid for card in cards),
+        job_disk=config.container_disk_limit,
+        job_output=config.container_output_limit,
     )

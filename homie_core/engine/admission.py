@@ -7,6 +7,8 @@ never starved by small ones.
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from homie_core.model.event import Queued
 from homie_core.model.job import Ask, Limits
 from homie_core.model.names import JobId
@@ -30,6 +32,10 @@ class Lent:
     job_timeout: float
     gpus: tuple[str, ...] = ()
     """NVML uuids."""
+    job_disk: int = 10 << 30
+    """Bytes of its work folder."""
+    job_output: int = 1 << 30
+    """Bytes of standard output and error together."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Admission:
             cpus=ask.cpus or lent.job_cpus,
             memory=ask.memory or lent.job_memory,
             timeout=ask.timeout or lent.job_timeout,
+            disk=lent.job_disk,
+            output=lent.job_output,
             # Which cards is decided when the job starts; until then only their number counts.
             gpus=("",) * ask.gpus,
         )
@@ -111,9 +119,7 @@ class Admission:
             cards = self._free_gpus()[: len(limits.gpus)]
             del self.queue[job]
             self.told.pop(job, None)
-            self.running[job] = started[job] = Limits(
-                cpus=limits.cpus, memory=limits.memory, timeout=limits.timeout, gpus=tuple(cards)
-            )
+            self.running[job] = started[job] = replace(limits, gpus=tuple(cards))
         return started
 
     def announce(self) -> dict[JobId, Queued]:

@@ -147,4 +147,8 @@ class Status(Frozen, frozen=True):
     addresses: tuple[str, ...] = ()
     free_cpus: float = 0.0
     free_memory: Bytes = 0
+    limits: Prose = ""
+    """How the limits of jobs hold: `memory exact, processes exact, cpu exact, disk soft`; empty if unknown."""
+    warning: Prose = ""
+    """What the owner must know of this sandbox; empty if there is nothing."""
     jobs: tuple[JobView, ...] = ()

@@ -111,6 +111,9 @@ class Backend(Protocol):
     async def create(self, box: Box) -> Sandbox:
         """Make, but do not start, the sandbox. Raises SandboxError."""
 
+    async def compile(self, folder: Path) -> None:
+        """Compile a folder of packages for the Python inside."""
+
     async def sweep(self, node: PeerId, keep: frozenset[JobId]) -> int:
         """Remove what an earlier life of this node left behind; return how many."""
 

@@ -36,8 +36,11 @@ COMPILE_TIMEOUT = 600.0
 class Docker:
     """The backend: one engine, one image."""
 
-    def __init__(self, image: str, url: str | None = None) -> None:
+    def __init__(self, image: str, url: str | None = None, runtime: str = "") -> None:
         self.image = image
+        self.identity = ""
+        """Image and runtime, as a changed one is told from an unchanged one."""
+        self._runtime = runtime
         self.name = f"docker ({image})"
         root = os.getuid() == 0
         self.uid = JOB_UID if root else os.getuid()
@@ -59,6 +62,7 @@ class Docker:
             loop = asyncio.get_running_loop()
             await engine.call(pull, engine, self.image, lambda said: _tell(loop, report, said))
             found = await engine.call(engine.client.inspect_image, self.image)
+        self.identity = f"{found['Id']} {self._runtime}"
         if found["Id"] not in self._interpreters:
             report(f"trying {self.image}")
             self._interpreters[found["Id"]] = await self._probe()
@@ -101,7 +105,7 @@ class Docker:
 
     async def _make(self, profile: Profile) -> str:
         engine = self._engine
-        host = engine.client.create_host_config(**profile.host)
+        host = engine.client.create_host_config(**profile.host, runtime=self._runtime or None)
         call = engine.call(engine.client.create_container, **profile.container, host_config=host)
         creating = asyncio.create_task(call, name="create container")
         try:
