@@ -1,4 +1,4 @@
-"""One engine, and one environment, for all tests that run real containers."""
+"""One backend of each kind, and one environment for each, for all tests that run real sandboxes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,19 +8,25 @@ import pytest
 from sandbox_lab import NODE, Lab
 
 from homie_core.sandbox.base import Interpreter
+from homie_core.sandbox.bubblewrap import Bubblewrap
 from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
-Prepared = tuple[Docker, Interpreter]
+Prepared = tuple[Docker | Bubblewrap, Interpreter]
 
 
-@pytest.fixture(scope="session")
-def prepared(base_image: str) -> Iterator[Prepared]:
-    backend = Docker(base_image)
+@pytest.fixture(scope="session", params=["docker", "bubblewrap"])
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    """Each backend in turn; for one alone: `@pytest.mark.parametrize("prepared", ["docker"], indirect=True)`."""
+    backend: Docker | Bubblewrap
+    if request.param == "docker":
+        backend = Docker(request.getfixturevalue("base_image"))
+    else:
+        backend = Bubblewrap(tmp_path_factory.mktemp("sandboxes"))
     interpreter = asyncio.run(backend.prepare(print))
     yield backend, interpreter
-    assert asyncio.run(backend.sweep(NODE, frozenset())) == 0, "a test left a container behind"
+    assert asyncio.run(backend.sweep(NODE, frozenset())) == 0, "a test left a sandbox behind"
     asyncio.run(backend.close())
 
 

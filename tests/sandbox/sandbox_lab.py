@@ -1,4 +1,4 @@
-"""A laboratory: jobs in real containers of the engine on this machine."""
+"""A laboratory: jobs in real sandboxes of this machine."""
 
 import hashlib
 import secrets
@@ -8,6 +8,8 @@ from pathlib import Path
 from homie_core.model.event import Collected, Output, Raised
 from homie_core.model.job import FileRef, JobSpec, Kind, Limits
 from homie_core.sandbox.base import Box, End
+from homie_core.sandbox.bubblewrap import Bubblewrap
+from homie_core.sandbox.bwrap_sandbox import BubblewrapSandbox
 from homie_core.sandbox.docker import Docker, DockerSandbox
 from homie_core.sandbox.link import Link, Numbered, ProgramEnd
 from homie_core.sandbox.program import program
@@ -50,7 +52,7 @@ class Result:
 class Lab:
     """Runs jobs as a daemon would."""
 
-    backend: Docker
+    backend: Docker | Bubblewrap
     folder: Path
     environment: Path | None = None
 
@@ -71,7 +73,7 @@ class Lab:
 
     async def start(
         self, box: Box, kind: Kind = Kind.SCRIPT, args: tuple[str, ...] = ()
-    ) -> tuple[DockerSandbox, Link]:
+    ) -> tuple[DockerSandbox | BubblewrapSandbox, Link]:
         """Create the sandbox and start the program in it."""
         sandbox = await self.backend.create(box)
         link = Link(*await sandbox.start())

@@ -11,6 +11,7 @@ from homie_core.model.job import Limits
 from homie_core.sandbox.link import ProgramEnd
 
 pytestmark = pytest.mark.docker
+docker_only = pytest.mark.parametrize("prepared", ["docker"], indirect=True)
 
 MIB = 1 << 20
 
@@ -195,6 +196,7 @@ async def test_memory_backed_files_are_capped(lab: Lab, place: str) -> None:
     assert result.out == b"No space left on device %d\n" % (16 if place == "/tmp" else 64)
 
 
+@docker_only
 async def test_many_small_files_in_tmp_are_capped(lab: Lab) -> None:
     source = (
         "try:\n    for i in range(20_000): open(f'/tmp/{i}', 'w').close()\n"
@@ -265,6 +267,7 @@ async def test_spool_removed_by_the_job_costs_nothing(lab: Lab) -> None:
     assert (await lab.run(source)).out == b"before\nafter\n"
 
 
+@docker_only
 async def test_background_processes_end_before_the_last_record(lab: Lab) -> None:
     source = (
         "import os, time\n"

@@ -1,4 +1,4 @@
-"""Jobs in real containers: every byte, then the exit status; cells as in a notebook."""
+"""Jobs in real sandboxes of both kinds: every byte, then the exit status; cells as in a notebook."""
 
 import asyncio
 import re
@@ -14,6 +14,7 @@ from homie_core.sandbox.link import Link, ProgramEnd
 from homie_core.sandbox.program import program
 
 pytestmark = pytest.mark.docker
+docker_only = pytest.mark.parametrize("prepared", ["docker"], indirect=True)
 
 
 async def test_output_arguments_and_status(lab: Lab) -> None:
@@ -89,6 +90,7 @@ async def test_files_come_back(lab: Lab) -> None:
     assert result.collected.skipped == ()
 
 
+@docker_only
 async def test_frozen_and_thawed(lab: Lab) -> None:
     sandbox, link = await lab.start(lab.box("import time\nwhile True: print(1, flush=True); time.sleep(0.01)"))
     await sandbox.freeze(True)
@@ -102,6 +104,7 @@ async def test_frozen_and_thawed(lab: Lab) -> None:
     await sandbox.remove()
 
 
+@docker_only
 async def test_sweep_takes_only_what_is_ours(lab: Lab) -> None:
     other = "f" * 64
     boxes = [lab.box("", node=node) for node in (NODE, NODE, other)]
@@ -114,6 +117,7 @@ async def test_sweep_takes_only_what_is_ours(lab: Lab) -> None:
         await sandbox.remove()
 
 
+@docker_only
 async def test_a_cancelled_creation_leaves_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, loop, asked = lab.backend._engine, asyncio.get_running_loop(), asyncio.Event()
     real = engine.client.create_container
@@ -131,6 +135,7 @@ async def test_a_cancelled_creation_leaves_nothing(lab: Lab, monkeypatch: pytest
     assert await lab.backend.sweep(NODE, frozenset()) == 0
 
 
+@docker_only
 async def test_a_sandbox_that_cannot_be_made_is_explained(lab: Lab) -> None:
     backend = Docker("no-such-image:1")
     backend._connected = lab.backend._engine
@@ -138,6 +143,7 @@ async def test_a_sandbox_that_cannot_be_made_is_explained(lab: Lab) -> None:
         await backend.create(lab.box(""))
 
 
+@docker_only
 async def test_a_card_that_the_engine_cannot_give_fails_at_start(lab: Lab) -> None:
     box = lab.box("print(1)", Limits(cpus=1, memory=64 << 20, timeout=5, gpus=("GPU-1",)))
     sandbox = await lab.backend.create(box)

@@ -1,0 +1,120 @@
+"""Starting bubblewrap, waiting for it, and the record by which a later life of the daemon finds it again."""
+
+import asyncio
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from homie_core.model.errors import SandboxError
+from homie_core.model.names import JobId, PeerId
+from homie_core.sandbox import process_tree
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What must be known to end a sandbox that somebody else started; one file for each."""
+
+    node: PeerId
+    job: JobId
+    pid: int = 0
+    """Process 1 of the sandbox; 0: it has not been started."""
+    started: str = ""
+
+    def write(self, path: Path) -> None:
+        """Keep it; the file is whole or not there."""
+        new = path.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(self))
+        new.replace(path)
+
+
+def records(folder: Path) -> list[tuple[Path, Record]]:
+    """Return all records that can be read."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(msgspec.DecodeError, OSError):
+            found.append((path, msgspec.json.decode(path.read_bytes(), type=Record)))
+    return found
+
+
+class Spawned:
+    """A running bubblewrap: it waits for process 1 of the sandbox, which is another process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, status: int, pid: int) -> None:
+        self.pid = pid
+        """Process 1 of the sandbox; 0 if bubblewrap failed before there was one."""
+        self.started = (process_tree.started_at(pid) if pid else None) or ""
+        self._process = process
+        self._status = status
+        """Stays open: bubblewrap still writes to it at the end."""
+
+    def kill(self) -> None:
+        """End all processes of the sandbox; harmless if they have ended."""
+        if self.started:
+            process_tree.kill(self.pid, self.started)
+
+    async def wait(self) -> int:
+        """Wait for the end; return what a shell would report of process 1."""
+        code = await self._process.wait()
+        if self._status >= 0:
+            os.close(self._status)
+            self._status = -1
+        return code if code >= 0 else 128 - code
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """The bubblewrap of this machine, with the system calls that jobs may make."""
+
+    bwrap: str
+    seccomp: bytes
+
+    async def spawn(self, arguments: list[str], fds: tuple[int, int, int]) -> Spawned:
+        """Start it on these standard streams; return once process 1 of the sandbox exists. Raises SandboxError."""
+        starting = asyncio.create_task(self._spawn(arguments, fds), name="start bubblewrap")
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # what has been started must be ended by somebody
+            with contextlib.suppress(SandboxError):
+                spawned = await starting
+                spawned.kill()
+                await spawned.wait()
+            raise
+
+    async def _spawn(self, arguments: list[str], fds: tuple[int, int, int]) -> Spawned:
+        heard, told = os.pipe()
+        calls = os.memfd_create("seccomp")
+        try:
+            os.write(calls, self.seccomp)
+            os.lseek(calls, 0, os.SEEK_SET)
+            own = (self.bwrap, "--seccomp", str(calls), "--json-status-fd", str(told))
+            process = await asyncio.create_subprocess_exec(
+                *(*own, *arguments),
+                stdin=fds[0],
+                stdout=fds[1],
+                stderr=fds[2],
+                env={},
+                cwd="/",
+                pass_fds=(calls, told),
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(heard)
+            raise SandboxError(f"bubblewrap cannot be started: {error}") from error
+        finally:
+            os.close(calls)
+            os.close(told)
+        return Spawned(process, heard, await asyncio.to_thread(_child, heard))
+
+
+def _child(status: int) -> int:
+    """Return the number of process 1 of the sandbox; 0 if there is none. Blocking."""
+    said = b""
+    while not said.endswith(b"\n"):
+        data = os.read(status, 4096)
+        if not data:
+            return 0
+        said += data
+    return int(json.loads(said.splitlines()[0])["child-pid"])
