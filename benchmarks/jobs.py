@@ -3,15 +3,20 @@
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pair import IMAGE, Pair
+from pair import IMAGE, Node, Pair
 
 from benchmarks.pairs import Result, Skipped, compare, milliseconds
 
 CODE = "print(1)"
 NAME = f"homie run: {CODE}"
+REFILL = 3.0
+"""Seconds in which a sandbox that was taken is replaced, and what waits has come to rest."""
+WITHIN = 60.0
+"""Seconds that the first one gets."""
 
 
 def measure(repeat: int) -> Iterator[Result]:
@@ -26,8 +31,22 @@ def measure(repeat: int) -> Iterator[Result]:
         def homie_run() -> None:
             assert pair.laptop.homie("run", "-n", "desk", script, cwd=folder).stdout == "1\n"
 
+        def from_the_pool() -> float:
+            wait_for_pool(pair.desk)
+            return milliseconds(homie_run)()
+
         def docker_run() -> None:
             command = ["docker", "run", "--rm", "--network", "none", IMAGE, "python3", "-c", CODE]
             assert subprocess.run(command, check=True, capture_output=True).stdout == b"1\n"
 
-        yield compare(NAME, milliseconds(homie_run), milliseconds(docker_run), repeat, beside="docker run")
+        yield compare(NAME, from_the_pool, milliseconds(docker_run), repeat, beside="docker run")
+
+
+def wait_for_pool(node: Node) -> None:
+    """Return when a sandbox waits there; a job that comes sooner pays for one of its own."""
+    until = time.monotonic() + WITHIN
+    while not any((node.home / "pool").glob("*/etc")):
+        if time.monotonic() > until:
+            raise AssertionError(f"no sandbox waits on {node.name}\n{node.log()}")
+        time.sleep(0.1)
+    time.sleep(REFILL)

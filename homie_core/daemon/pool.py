@@ -89,7 +89,8 @@ class Pool:
             watch.cancel()
             self._lack.set()
             try:
-                await ready.sandbox.limit(limits)
+                if (limits.cpus, limits.memory) != (ready.box.limits.cpus, ready.box.limits.memory):
+                    await ready.sandbox.limit(limits)
             except SandboxError as error:
                 log.info("a waiting sandbox is not used: %s", error)
                 await ready.remove()
