@@ -56,7 +56,9 @@ class Node:
         self._pins = Pins.load(home)
         self._journal = Journal(home / "journal.db")
         self._offer = Offer(home, config)
-        self._hosting = Hosting(self._id, home / "jobs", self._offer.admission, self._journal)
+        self._hosting = Hosting(
+            self._id, home / "jobs", self._offer.admission, self._journal, pool_size=config.sandbox_pool
+        )
         client = tls.client_context(*keys)
         me = Me(
             id=self._id,
