@@ -12,13 +12,16 @@ from homie_core.sandbox.link import ProgramEnd
 from homie_core.sandbox.program import Program
 
 WAITS = """
-import json, os
+import json, os, time
 if "HOMIE_GO" not in os.environ:
     print("anew")
     raise SystemExit
 go = int(os.environ["HOMIE_GO"])
 open("waits", "w").write(str(os.getpid()))
-told = json.loads(os.fdopen(go).read())
+said = os.fdopen(go).read()
+if not said:
+    time.sleep(60)
+told = json.loads(said)
 print(os.getpid(), told["argument"], told["env"]["COLOUR"])
 """
 
