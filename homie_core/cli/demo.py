@@ -92,6 +92,7 @@ def _must_take_jobs(desk: Client) -> None:
     status = wait_until_ready(desk)
     if status.trouble:
         raise SandboxError(f"the demo needs a sandbox on this machine, and there is none: {status.trouble}")
+    say(f"Jobs of others run in {clean(status.sandbox)} on desk.")
 
 
 def _found(laptop: Client, name: str, patience: float = 20.0) -> Peer:
