@@ -50,6 +50,6 @@ async def test_output_flood(lab: Lab) -> None:
 
 
 async def test_killed_from_outside(lab: Lab) -> None:
-    source = "import time\nprint('here', flush=True)\ntime.sleep(20)"
+    source = "import os, time\nos.write(1, b'here\\n')\ntime.sleep(20)"
     written, outcome = await host(lab, source, killed=True)
     assert (written, outcome.how, outcome.status) == (5, How.KILLED, 137)
