@@ -22,7 +22,6 @@ from homie_core.sandbox.base import Backend, Box, End, Holds, Interpreter
 from homie_core.sandbox.disk import Disk
 from homie_core.sandbox.link import Link
 from homie_core.sandbox.program import program
-from homie_core.store import workspace
 
 PROBE = Path(__file__).with_name("selftest_probe.py")
 LIMITS = Limits(
@@ -150,7 +149,7 @@ def judge_limits(seen: Seen, rest: str, end: End, disk_exact: bool) -> dict[str,
 async def _run(backend: Backend, folder: Path) -> tuple[Seen, str, End, bool]:
     source = await asyncio.to_thread(PROBE.read_bytes)
     digest = Digest(hashlib.sha256(source).hexdigest())
-    mark = await asyncio.to_thread(_furnish, folder, digest, source)
+    mark = await asyncio.to_thread(_furnish, folder)
     file = FileRef(name=FileName("probe.py"), digest=digest, size=len(source))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         spec = JobSpec(
@@ -169,8 +168,7 @@ async def _run(backend: Backend, folder: Path) -> tuple[Seen, str, End, bool]:
         box = Box(node=NODE, job=spec.id, limits=LIMITS, folder=folder / "box")
         disk = await Disk.make(box.folder, LIMITS, backend.uid, backend.gid)
         try:
-            received = folder / "received"
-            await asyncio.to_thread(workspace.lay_out, box.folder, spec.files, received, backend.uid, backend.gid)
+            await asyncio.to_thread(_lay_out, box, source, backend.uid, backend.gid)
             said, end = await _listen(backend, box, spec)
         finally:
             await asyncio.shield(disk.remove())
@@ -201,10 +199,17 @@ async def _listen(backend: Backend, box: Box, spec: JobSpec) -> tuple[str, End]:
     return (said or errors).decode(errors="replace"), end
 
 
-def _furnish(folder: Path, digest: Digest, source: bytes) -> Path:
-    """Put the probe where received files lie; return a file of the host that nobody inside may see."""
-    (folder / "received").mkdir()
-    (folder / "received" / digest).write_bytes(source)
+def _lay_out(box: Box, source: bytes, uid: int, gid: int) -> None:
+    """Put the probe into the box, as any job's files."""
+    for place in (box.work, box.spool):
+        place.mkdir(mode=0o700)
+        os.chown(place, uid, gid)
+    (box.work / "probe.py").write_bytes(source)
+    (box.work / "probe.py").chmod(0o644)
+
+
+def _furnish(folder: Path) -> Path:
+    """Return a file of the host that nobody inside may see."""
     mark = folder / "mark"
     mark.write_text("a file of the host\n")
     folder.chmod(0o755)  # so that only the sandbox keeps a job from it
