@@ -202,7 +202,7 @@ async def _listen(backend: Backend, box: Box, spec: JobSpec) -> tuple[str, End]:
 def _lay_out(box: Box, source: bytes, uid: int, gid: int) -> None:
     """Put the probe into the box, as any job's files."""
     for place in (box.work, box.spool):
-        place.mkdir(mode=0o700)
+        place.mkdir(mode=0o700, exist_ok=True)
         os.chown(place, uid, gid)
     (box.work / "probe.py").write_bytes(source)
     (box.work / "probe.py").chmod(0o644)
