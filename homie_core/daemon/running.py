@@ -110,6 +110,8 @@ class Running:
                     case Output(data=data) as output:
                         written += len(data)
                         if written > self._limits.output:
+                            # Docker cannot end a container whose output waits for a reader.
+                            link.close()
                             await self._kill(How.OUTPUT, sandbox)
                             break
                         yield output

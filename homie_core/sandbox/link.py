@@ -103,6 +103,10 @@ class Link:
         """Send a signal to the program's process group."""
         await self._send(frames.frame(frames.SIGNAL, number))
 
+    def close(self) -> None:
+        """Hang up: what still comes is for nobody."""
+        self._writer.close()
+
     async def __aiter__(self) -> AsyncIterator[Numbered]:
         """Yield records until ProgramEnd, or until the sandbox is gone. Raises BadMessage."""
         while True:
