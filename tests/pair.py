@@ -31,6 +31,7 @@ HOMIE = Path(sys.executable).with_name("homie")
 CACHE = Path(__file__).parents[1] / ".cache" / "test" / "environments"
 """Packages of earlier pairs, so that not each has to compile them anew; may be removed at any time."""
 IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
+UNFINISHED = shutil.ignore_patterns("building-*")
 FOUND_WITHIN = 20.0
 """Seconds that two nodes get to find each other."""
 END_WITHIN = 40.0
@@ -95,6 +96,9 @@ class Node:
             time.sleep(0.01)
         if left:
             self._remove_sandboxes()
+        for mount in reversed(psutil.disk_partitions(all=True)):
+            if Path(mount.mountpoint).is_relative_to(self.home):
+                subprocess.run(["umount", "--lazy", mount.mountpoint], check=False)
 
     def _remove_sandboxes(self) -> None:
         with contextlib.closing(docker.from_env()) as client:
@@ -154,6 +158,7 @@ class Pair:
         """End both daemons and remove their homes; harmless if they are gone."""
         try:
             for node in (self.laptop, self.desk):
+                _keep_environments(node)
                 node.end()
         finally:
             if self._folder.exists():
@@ -176,15 +181,20 @@ def runs(process: psutil.Process) -> bool:
 def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
     for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
         node.homie("config", "set", key, value)
-    environments = node.home / "environments"
     if CACHE.exists():
-        shutil.copytree(CACHE, environments, copy_function=_link)
+        shutil.copytree(CACHE, node.home / "environments", copy_function=_link)
     node.homie("up")
-    if environments.exists() and not CACHE.exists():
-        building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
-        shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True)
-        with contextlib.suppress(OSError):  # another test process was quicker
-            building.rename(CACHE)
+
+
+def _keep_environments(node: Node) -> None:
+    """Let the next pair have what this one has made ready."""
+    environments = node.home / "environments"
+    if CACHE.exists() or not list(environments.glob("asked-*")):
+        return
+    building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
+    shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True, ignore=UNFINISHED)
+    with contextlib.suppress(OSError):  # another test process was quicker
+        building.rename(CACHE)
 
 
 def _made(folder: Path) -> Path:
