@@ -21,6 +21,7 @@ from homie_core.model.errors import PeerRefused
 from homie_core.model.event import Accepted, Collected, Ended, Event
 from homie_core.model.job import How, JobSpec, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
+from homie_core.model.quantity import show_size
 from homie_core.net.server import Sink
 from homie_core.sandbox import disk
 from homie_core.store import workspace
@@ -82,6 +83,11 @@ class Hosting:
         limits = self.admission.offer(spec.id, spec.ask, time.monotonic())
         if isinstance(limits, Refusal):
             raise PeerRefused(limits.reason)
+        size = sum(file.size for file in spec.files)
+        if size > limits.disk:
+            self.admission.release(spec.id)
+            name, most = self.admission.name, show_size(limits.disk)
+            raise PeerRefused(f"{name} lends a job at most {most} of disk; its files are {show_size(size)}")
         folder = self.folder / spec.id
         try:
             folder.mkdir(mode=0o700, parents=True)

@@ -182,6 +182,13 @@ async def test_rubbish_instead_of_a_job_is_refused(desk, member, body):
     assert status in (400, 413)
 
 
+async def test_files_that_cannot_fit_are_refused_before_they_are_sent(desk, member):
+    huge = FileRef(name=FileName("a.py"), digest=Digest("0" * 64), size=1 << 50)
+    for _ in range(3):
+        status, why = await ask(f"{desk}/jobs", member, encode(spec(id=JobId("4" * 12), files=(huge,))))
+        assert (status, "at most 10 GB of disk; its files are 1024 TB" in why) == (409, True)
+
+
 async def test_an_upload_must_be_what_was_announced(desk, member):
     job = spec(id=JobId("1" * 12))
     assert (await ask(f"{desk}/jobs", member, encode(job)))[0] == 200
