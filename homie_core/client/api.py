@@ -4,6 +4,7 @@ http.client, because a front end must start quickly: its import costs a tenth of
 """
 
 import http.client
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +25,9 @@ LOG = "daemon.log"
 """Name of the file in the home folder that a daemon in the background writes to."""
 MAX_SOCKET_PATH = 100
 """Bytes; the system's own limit is 104 (macOS) or 108 (Linux), with a closing zero."""
+
+PIECE = 0.5
+"""Seconds of one wait for news."""
 
 _NEWS: Any = News
 _PEERS: Any = tuple[Peer, ...]
@@ -161,6 +165,15 @@ def _is_last(news: News) -> bool:
     return isinstance(news, Refused) or (isinstance(news, JobEvent) and isinstance(news.record.event, Ended))
 
 
+class _Interruptible(socket.socket):
+    """Waits for silent news in pieces, so that a signal just before a wait begins is noticed soon all the same."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        while self.gettimeout() is None and not select.select([self], [], [], PIECE)[0]:
+            pass  # Python runs signal handlers between two steps, not inside a wait that has begun
+        return super().recv_into(*arguments)
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP to a path instead of a host."""
 
@@ -169,6 +182,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = _Interruptible(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
