@@ -26,7 +26,7 @@ def test_the_wheel_holds_what_is_needed_and_nothing_else(wheel: Path) -> None:
     for needed in (
         "homie_core/py.typed",
         "homie_core/sandbox/seccomp.json",
-        "homie_core/sandbox/runner/__main__.py",
+        "homie_core/runner/__main__.py",
         "homie_core/cli/demo_train.py",
         "homie_jupyter/magics.py",
     ):

@@ -16,6 +16,8 @@ from homie_core.model.names import JobId, PeerId
 from homie_core.sandbox.base import Box, End, Interpreter
 
 PACKAGES = Path(__file__).parents[2]
+GONE_WITHIN = 10.0
+"""Seconds for killed processes to end."""
 
 
 class Bare:
@@ -98,8 +100,13 @@ class BareSandbox:
         return End(exit_code=code if code >= 0 else 128 - code, detail=detail)
 
     async def remove(self) -> None:
-        """End it; its folder is its host's."""
+        """End it, and wait until nothing of it runs; its folder is its host's."""
+        family = self._family()
         await self.kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GONE_WITHIN):  # the kernel ends what was killed when it gets to it
+                while any(map(_runs, family)):
+                    await asyncio.sleep(0.01)
         if self._process:
             await self._process.wait()
             self._process = None
@@ -114,3 +121,10 @@ class BareSandbox:
             return [runner, *runner.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -2,9 +2,9 @@
 
 import sys
 
+from homie_core.runner.__main__ import Runner
+from homie_core.runner.child import kill_everything
 from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, WORK
-from homie_core.sandbox.runner.__main__ import Runner
-from homie_core.sandbox.runner.child import kill_everything
 
 
 class BareRunner(Runner):

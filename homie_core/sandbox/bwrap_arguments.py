@@ -57,7 +57,7 @@ def job_arguments(box: Box, host: Host, runner: Path) -> list[str]:
     mounts = [
         *("--bind", str(box.work), WORK),
         *("--bind", str(box.spool), SPOOL),
-        *_below("/homie", RUNNER, f"{RUNNER}/homie_core", f"{RUNNER}/homie_core/sandbox"),
+        *_below("/homie", RUNNER, f"{RUNNER}/homie_core"),
         *("--ro-bind", str(runner / package), f"{RUNNER}/{package}"),
         *_below(ENVIRONMENTS),
     ]

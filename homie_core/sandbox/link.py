@@ -14,8 +14,8 @@ from msgspec import Meta
 from homie_core.model.errors import BadMessage
 from homie_core.model.event import Output, Raised
 from homie_core.model.wire import Frozen
+from homie_core.runner import frames
 from homie_core.sandbox.program import Program
-from homie_core.sandbox.runner import frames
 
 MAX_DISCARD = 16 << 20
 """Bytes of old output that a connection may bring before the runner's answer: more than all pipes hold."""

@@ -11,7 +11,7 @@ NODE_LABEL = "homie.node"
 JOB_LABEL = "homie.job"
 HOSTNAME = "homie"
 ETC = ("passwd", "group", "hosts")
-MAIN = "homie_core/sandbox/runner/__main__.py"
+MAIN = "homie_core/runner/__main__.py"
 MAX_FILE = 64 << 30
 """Bytes of one file: a backstop, since a bind mount has no limit of its own."""
 

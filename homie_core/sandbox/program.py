@@ -4,7 +4,7 @@ from homie_core.model.job import JobSpec, Kind, Limits
 from homie_core.model.wire import Frozen
 from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, WORK
 
-CELL = f"{RUNNER}/homie_core/sandbox/runner/cell.py"
+CELL = f"{RUNNER}/homie_core/runner/cell.py"
 
 
 HOME = "/tmp"  # noqa: S108 - inside: private to the job

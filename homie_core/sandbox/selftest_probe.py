@@ -16,7 +16,7 @@ PLACES = (
     "/bin",
     "/etc",
     "/home",
-    "/homie/runner/homie_core/sandbox/runner",
+    "/homie/runner/homie_core/runner",
     "/opt",
     "/root",
     "/run",

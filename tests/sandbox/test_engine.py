@@ -154,7 +154,7 @@ def test_profile_of_a_job() -> None:
     assert profile.container == {
         "image": "image",
         "command": [],
-        "entrypoint": ["python3", "-I", "-S", "/homie/runner/homie_core/sandbox/runner/__main__.py", "/spool"],
+        "entrypoint": ["python3", "-I", "-S", "/homie/runner/homie_core/runner/__main__.py", "/spool"],
         "working_dir": "/work",
         "user": "10001:10001",
         "hostname": "homie",
@@ -169,7 +169,7 @@ def test_profile_of_a_job() -> None:
     assert mounts == {
         "/work": ("/box/work", False),
         "/spool": ("/box/spool", False),
-        "/homie/runner/homie_core/sandbox/runner": ("/site/homie_core/sandbox/runner", True),
+        "/homie/runner/homie_core/runner": ("/site/homie_core/runner", True),
         "/homie/env/0": ("/env", True),
         "/etc/passwd": ("/box/etc/passwd", True),
         "/etc/group": ("/box/etc/group", True),

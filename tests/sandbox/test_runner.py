@@ -12,10 +12,10 @@ import pytest
 
 from homie_core.model.errors import BadMessage
 from homie_core.model.event import Output, Raised
+from homie_core.runner import child, frames, spool
 from homie_core.sandbox import link as link_module
 from homie_core.sandbox.link import Link, Numbered, ProgramEnd, ProgramStarted
 from homie_core.sandbox.program import Program
-from homie_core.sandbox.runner import child, frames, spool
 
 RUNNER = Path(frames.__file__).with_name("__main__.py")
 

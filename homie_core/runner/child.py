@@ -7,7 +7,7 @@ import json
 import os
 import signal
 
-from homie_core.sandbox.runner.frames import MAX_RECORD, RAISED, STDERR, STDOUT
+from homie_core.runner.frames import MAX_RECORD, RAISED, STDERR, STDOUT
 
 REPORT_FD = 3
 """Where a cell reports its exception; its program finds the number in HOMIE_REPORT."""

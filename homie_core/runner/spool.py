@@ -7,7 +7,7 @@ the job may rename or delete their names, which changes nothing.
 import contextlib
 import os
 
-from homie_core.sandbox.runner.frames import HEADER, frame
+from homie_core.runner.frames import HEADER, frame
 
 SEGMENT = 8 << 20
 """A segment is closed when it holds that many bytes."""

@@ -11,10 +11,10 @@ import signal
 import sys
 import time
 
-sys.path.insert(0, __file__.removesuffix("/homie_core/sandbox/runner/__main__.py"))
+sys.path.insert(0, __file__.removesuffix("/homie_core/runner/__main__.py"))
 
-from homie_core.sandbox.runner.child import Child, Pipe, Prepared, kill_everything, reap, widen
-from homie_core.sandbox.runner.frames import (
+from homie_core.runner.child import Child, Pipe, Prepared, kill_everything, reap, widen
+from homie_core.runner.frames import (
     ACK,
     EXITED,
     MAX_RECORD,
@@ -27,7 +27,7 @@ from homie_core.sandbox.runner.frames import (
     Commands,
     answer_to,
 )
-from homie_core.sandbox.runner.spool import Spool
+from homie_core.runner.spool import Spool
 
 TERM_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL at the deadline."""
