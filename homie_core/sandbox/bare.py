@@ -105,7 +105,7 @@ class BareSandbox:
         await self.kill()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GONE_WITHIN):  # the kernel ends what was killed when it gets to it
-                while any(map(_runs, family)):
+                while any(map(_runs, family)):  # noqa: ASYNC110 - nothing tells when a grandchild is gone
                     await asyncio.sleep(0.01)
         if self._process:
             await self._process.wait()
