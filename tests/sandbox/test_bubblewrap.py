@@ -15,9 +15,9 @@ from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.sandbox.base import Holds
 from homie_core.sandbox.bubblewrap import Bubblewrap
-from homie_core.sandbox.bwrap_host import explain
+from homie_core.sandbox.bubblewrap.machine import explain
+from homie_core.sandbox.bubblewrap.processes import members, started_at
 from homie_core.sandbox.link import ProgramEnd
-from homie_core.sandbox.process_tree import members, started_at
 
 only_bubblewrap = pytest.mark.parametrize("prepared", ["bubblewrap"], indirect=True)
 MIB = 1 << 20

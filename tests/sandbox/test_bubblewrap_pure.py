@@ -10,10 +10,10 @@ import pytest
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
-from homie_core.sandbox import cgroups, syscalls
-from homie_core.sandbox.cgroups import Group, find
+from homie_core.sandbox.bubblewrap import cgroups, syscalls
+from homie_core.sandbox.bubblewrap.cgroups import Group, find
 
-PROFILE = (Path(syscalls.__file__).parent / "seccomp.json").read_text()
+PROFILE = (Path(syscalls.__file__).parents[1] / "seccomp.json").read_text()
 NUMBERS = json.loads(syscalls.NUMBERS.read_text())
 LIMITS = Limits(cpus=1.5, memory=64 << 20, timeout=1, pids=7)
 ALLOW, EPERM, ENOSYS = syscalls.ALLOW, syscalls.ERRNO | 1, syscalls.ERRNO | 38

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from homie_core.model.errors import SandboxError
-from homie_core.sandbox.bwrap_arguments import MASKED, Host
+from homie_core.sandbox.bubblewrap.arguments import MASKED, Host
 from homie_core.sandbox.profile import User
 
 NEEDED = ("bin", "lib", "lib64", "share")

@@ -1,42 +1,13 @@
-"""Starting bubblewrap, waiting for it, and the record by which a later life of the daemon finds it again."""
+"""Starting bubblewrap, and waiting for it."""
 
 import asyncio
 import contextlib
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
-
-import msgspec
 
 from homie_core.model.errors import SandboxError
-from homie_core.model.names import JobId, PeerId
-from homie_core.sandbox import process_tree
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What must be known to end a sandbox that somebody else started; one file for each."""
-
-    node: PeerId
-    job: JobId
-    pid: int = 0
-    """Process 1 of the sandbox; 0: it has not been started."""
-    started: str = ""
-
-    def write(self, path: Path) -> None:
-        """Keep it; the file is whole or not there."""
-        new = path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(self))
-        new.replace(path)
-
-
-def records(folder: Path) -> list[tuple[Path, Record]]:
-    """Return all records that can be read."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(msgspec.DecodeError, OSError):
-            found.append((path, msgspec.json.decode(path.read_bytes(), type=Record)))
-    return found
+from homie_core.sandbox.bubblewrap import processes
 
 
 class Spawned:
@@ -45,7 +16,7 @@ class Spawned:
     def __init__(self, process: asyncio.subprocess.Process, status: int, pid: int) -> None:
         self.pid = pid
         """Process 1 of the sandbox; 0 if bubblewrap failed before there was one."""
-        self.started = (process_tree.started_at(pid) if pid else None) or ""
+        self.started = (processes.started_at(pid) if pid else None) or ""
         self._process = process
         self._status = status
         """Stays open: bubblewrap still writes to it at the end."""
@@ -53,7 +24,7 @@ class Spawned:
     def kill(self) -> None:
         """End all processes of the sandbox; harmless if they have ended."""
         if self.started:
-            process_tree.kill(self.pid, self.started)
+            processes.kill(self.pid, self.started)
 
     async def wait(self) -> int:
         """Wait for the end; return what a shell would report of process 1."""

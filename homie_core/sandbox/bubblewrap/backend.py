@@ -1,4 +1,4 @@
-"""Sandboxes without an engine: bubblewrap, and the Python that Homie itself runs in."""
+"""Bubblewrap as a kind of sandbox: tried out, sandboxes made and swept."""
 
 import asyncio
 import dataclasses
@@ -12,16 +12,17 @@ import msgspec
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
-from homie_core.sandbox import cgroups, process_tree
 from homie_core.sandbox.base import ENVIRONMENTS, Box, Holds, Interpreter
-from homie_core.sandbox.bwrap_arguments import Host, job_arguments, python_arguments
-from homie_core.sandbox.bwrap_host import describe, explain, find_bwrap, switches
-from homie_core.sandbox.bwrap_process import Launcher, records
-from homie_core.sandbox.bwrap_sandbox import BubblewrapSandbox
+from homie_core.sandbox.bubblewrap import cgroups, processes
+from homie_core.sandbox.bubblewrap.arguments import Host, job_arguments, python_arguments
+from homie_core.sandbox.bubblewrap.launcher import Launcher
+from homie_core.sandbox.bubblewrap.machine import describe, explain, find_bwrap, switches
+from homie_core.sandbox.bubblewrap.records import records
+from homie_core.sandbox.bubblewrap.sandbox import BubblewrapSandbox
+from homie_core.sandbox.bubblewrap.syscalls import compile_seccomp
 from homie_core.sandbox.profile import User
-from homie_core.sandbox.syscalls import compile_seccomp
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 JOB_UID = 10001
 """Whom jobs are when the daemon is root: nobody else on the machine."""
 
@@ -173,7 +174,7 @@ def _sweep(folder: Path, tree: cgroups.Tree | None, node: PeerId, keep: frozense
     left = [(path, one) for path, one in records(folder) if one.node == node and one.job not in keep]
     for path, one in left:
         if one.started:
-            process_tree.kill(one.pid, one.started)
+            processes.kill(one.pid, one.started)
         if tree:
             tree.group(one.job).remove()
         path.unlink(missing_ok=True)
