@@ -4,10 +4,9 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
+import plain_user
 import pytest
 from sandbox_lab import NODE, Lab
 
@@ -21,8 +20,6 @@ from homie_core.sandbox.link import ProgramEnd
 
 only_bubblewrap = pytest.mark.parametrize("prepared", ["bubblewrap"], indirect=True)
 MIB = 1 << 20
-PLAIN_USER = 1000
-ROOT = Path(__file__).parents[2]
 
 AS_PLAIN_USER = """
 import asyncio, json, sys
@@ -59,23 +56,20 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
-def test_a_plain_user_lends_as_well(short_tmp: Path) -> None:
-    os.chown(short_tmp, PLAIN_USER, PLAIN_USER)
-    done = subprocess.run(
-        [everybodys_python(), "-c", AS_PLAIN_USER, short_tmp, Path(__file__).parent],
-        user=PLAIN_USER,
-        group=PLAIN_USER,
-        extra_groups=[],
-        cwd="/",
-        env={"PYTHONPATH": f"{sysconfig.get_path('purelib')}:{ROOT}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_a_plain_user_lends_as_well() -> None:
+    with plain_user.folder_of() as folder:
+        done = subprocess.run(
+            [plain_user.everybodys_python(), "-c", AS_PLAIN_USER, folder, Path(__file__).parent],
+            **plain_user.become(),
+            env={"PYTHONPATH": plain_user.search_path(), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout)
-    assert told["who"][0] == told["uid"] == PLAIN_USER
+    assert told["who"][0] == told["uid"] == plain_user.UID
     assert told["who"][1] == ["0" * 16] * 5 + ["1", "2"]
     assert (told["who"][3], told["who"][4], told["err"]) == (["lo"], "1000", "")
     assert told["forks"] == f"Resource temporarily unavailable {16 - 2}\n"
@@ -181,12 +175,6 @@ def test_where_nothing_can_be_isolated_the_reason_and_three_ways_out_are_named()
 
 
 SWITCH = "kernel/apparmor_restrict_unprivileged_userns"
-
-
-def everybodys_python() -> str:
-    """Return a Python like ours that another user can run: ours may lie in a private home."""
-    version = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-    return version if Path(version).exists() else sys._base_executable
 
 
 def _state(pid: int) -> str:

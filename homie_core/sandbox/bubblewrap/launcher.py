@@ -66,7 +66,6 @@ class Launcher:
                 stdin=fds[0],
                 stdout=fds[1],
                 stderr=fds[2],
-                env={},
                 cwd="/",
                 pass_fds=(calls, told),
                 start_new_session=True,
