@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import plain_user
 import pytest
 from pair import Pair
 
@@ -29,6 +30,23 @@ def test_a_pair_on_bubblewrap_says_what_holds(tmp_path: Path) -> None:
         who = pair.desk.homie("whoami").stdout
     assert "bubblewrap" in who
     assert "limits     memory " in who
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+def test_a_plain_users_daemon_hosts_for_roots(tmp_path: Path) -> None:
+    script, hog = tmp_path / "hello.py", tmp_path / "hog.py"
+    script.write_text("import os; open('made.txt', 'w').write('by desk'); print(os.getuid())\n")
+    hog.write_text("import time; x = b'x' * (400 << 20); time.sleep(60)\n")
+    with Pair(desk_uid=plain_user.UID, sandbox="bubblewrap", sandbox_pool="0", container_memory_limit="200m") as pair:
+        done = pair.laptop.homie("run", "-n", "desk", "-o", tmp_path / "out", script)
+        broken = pair.laptop.homie("run", "-n", "desk", "-o", tmp_path / "out2", hog, check=False)
+        who = pair.desk.homie("whoami").stdout
+        assert pair.desk.processes()[0].uids().real == plain_user.UID
+    assert done.stdout == f"{plain_user.UID}\n"
+    assert (tmp_path / "out" / "made.txt").read_text() == "by desk"
+    assert broken.returncode == 137
+    assert "memory" in broken.stderr
+    assert "limits     memory soft, processes exact, cpu not, disk soft" in who
 
 
 def test_without_a_sandbox_jobs_run_and_capital_letters_say_so(tmp_path: Path) -> None:
