@@ -11,7 +11,7 @@ from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
 from homie_core.model.control import JobView
 from homie_core.model.errors import HomieError, NoPeer
-from homie_core.model.peer import Peer, Standing
+from homie_core.model.peer import Holds, Peer, Standing, unabridge
 from homie_core.model.quantity import show_duration, show_size
 
 NOBODY = """Nobody else is there yet. Check that
@@ -132,13 +132,20 @@ def _row(peer: Peer) -> tuple[str, ...]:
     waiting = f" + {has.queued} waiting" if has.queued else ""
     return (
         peer.name,
-        "online" if has.sharing else "takes no jobs",
+        f"online{_caveats(peer)}" if has.sharing else "takes no jobs",
         f"{peer.address}:{peer.port}",
         f"{bar(has.cpu_percent / 100, 5)} {has.cpu_percent:.0f} % of {has.cores}",
         f"{show_size(has.ram_free)} of {show_size(has.ram_total)}",
         ", ".join(f"{gpu.name} ({show_size(gpu.vram_free)} free)" for gpu in has.gpus),
         f"{has.running}{waiting}",
     )
+
+
+def _caveats(peer: Peer) -> str:
+    """Return which limits hold less than exactly there."""
+    words = {Holds.SOFT: "soft", Holds.NOT: "not held"}
+    weak = [f"{name} {words[how]}" for name, how in unabridge(peer.capacity.held).items() if how in words]
+    return f" ({', '.join(weak)})" if weak else ""
 
 
 def as_json_object(peer: Peer) -> dict[str, object]:
@@ -161,4 +168,5 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "jobs": has.running,
         "queued": has.queued,
         "sharing": has.sharing,
+        "limits": {name: how.value for name, how in unabridge(has.held).items()},
     }

@@ -47,12 +47,14 @@ def test_a_plain_users_daemon_hosts_for_roots(tmp_path: Path) -> None:
         done = pair.laptop.homie("run", "-n", "desk", "-o", tmp_path / "out", script)
         broken = pair.laptop.homie("run", "-n", "desk", "-o", tmp_path / "out2", hog, check=False)
         who = pair.desk.homie("whoami").stdout
+        [desk] = pair.laptop.peers()
         assert pair.desk.processes()[0].uids().real == plain_user.UID
     assert done.stdout == f"{plain_user.UID}\n"
     assert (tmp_path / "out" / "made.txt").read_text() == "by desk"
     assert broken.returncode == 137
     assert "memory" in broken.stderr
     assert "limits     memory soft, processes exact, cpu not, disk soft" in who
+    assert desk["limits"] == {"memory": "soft", "processes": "exact", "cpu": "not", "disk": "soft"}
 
 
 def test_without_a_sandbox_jobs_run_and_capital_letters_say_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sandbox_lab import NODE, Lab
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
-from homie_core.sandbox.base import Holds
+from homie_core.model.peer import Holds
 from homie_core.sandbox.bubblewrap import Bubblewrap
 from homie_core.sandbox.bubblewrap.machine import explain
 from homie_core.sandbox.bubblewrap.processes import members, started_at

@@ -12,7 +12,8 @@ import msgspec
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
-from homie_core.sandbox.base import ENVIRONMENTS, Box, Holds, Interpreter
+from homie_core.model.peer import Holds
+from homie_core.sandbox.base import ENVIRONMENTS, Box, Interpreter
 from homie_core.sandbox.bubblewrap import cgroups, processes
 from homie_core.sandbox.bubblewrap.arguments import Host, job_arguments, python_arguments
 from homie_core.sandbox.bubblewrap.launcher import Launcher
