@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from attack_scripts import SMALL
 
 from homie_core.model.job import Limits
 from homie_core.sandbox.bubblewrap.arguments import OUTRANK
@@ -34,7 +33,7 @@ class Confinement:
     """Of bubblewrap, each with its values."""
     command: list[str]
     seccomp: bytes
-    limits: Limits = SMALL
+    limits: Limits
     """What the control group holds, where there is one."""
     watched: bool = True
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from attack_scripts import ATTACKS, BUBBLEWRAP_ATTACKS, SMALL
+from attack_scripts import ATTACKS, BUBBLEWRAP_ATTACKS, SMALL, limits_for
 from bubblewrap_locks import LOCKS, Confinement, parse, writable
 
 from homie_core.sandbox.base import Box
@@ -89,7 +89,7 @@ class Attacked:
         """Run it without these locks."""
         box = self._box()
         sandbox = await self._backend.create(box)
-        confinement = Confinement(*parse(sandbox._arguments), sandbox._launcher.seccomp)
+        confinement = Confinement(*parse(sandbox._arguments), sandbox._launcher.seccomp, limits_for(name))
         for lock in change:
             LOCKS[lock].take_away(confinement)
         if open_mount:

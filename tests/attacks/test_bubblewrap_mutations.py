@@ -12,6 +12,7 @@ from typing import Any
 
 import plain_user
 import pytest
+from attack_scripts import SMALL
 from bubblewrap_locks import BOTH, LOCKS, NEEDED_BY_OTHERS, NOT_LOCKS, PLAIN, ROOT, Confinement, parse
 
 SERVED = Path(__file__).with_name("bubblewrap_served.py")
@@ -112,7 +113,7 @@ def test_no_argument_is_without_a_mutation(someone: tuple[str, Served]) -> None:
     left = [option for option in options if option[0] not in NOT_LOCKS and not option[0].startswith("--ro-bind")]
     words = [word for word in command if word.startswith("-")]
     for lock in LOCKS.values():
-        changed = Confinement(*parse(arguments), b"")
+        changed = Confinement(*parse(arguments), b"", SMALL)
         with suppress(ValueError):  # an argument of the other user's
             lock.take_away(changed)
         left = [option for option in left if option in changed.options]

@@ -1,6 +1,6 @@
 """What a bubblewrap sandbox of ours may do, as arguments. Pure: the same box gives the same arguments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from homie_core.model.job import Limits
@@ -74,7 +74,8 @@ def python_arguments(host: Host, limits: Limits, *arguments: str, writable: Path
     mounts = [*_below("/homie", ENVIRONMENTS)]
     if writable:
         mounts += ["--bind", str(writable), f"{ENVIRONMENTS}/0"]
-    return _arguments(host, limits, mounts, "/", ["python3", "-I", "-S", *arguments])
+    alone = replace(host, groups=False)  # no control group is made for these
+    return _arguments(alone, limits, mounts, "/", ["python3", "-I", "-S", *arguments])
 
 
 def etc(user: User) -> dict[str, str]:
