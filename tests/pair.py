@@ -48,10 +48,10 @@ class Node:
         self.env = {**os.environ, "HOMIE_HOME": str(self.home), "NO_COLOR": "1"}
         self.uid = uid
         self._command: list[str | Path] = [HOMIE]
-        self._become: dict[str, Any] = {}
+        self._where: dict[str, Any] = {}
         if uid is not None:
-            self._command = [plain_user.everybodys_python(), "-m", "homie_core.cli"]
-            self._become = plain_user.become(uid)
+            self._command = [*plain_user.python(uid), "-m", "homie_core.cli"]
+            self._where = {"cwd": "/"}
             self.env |= {"PYTHONPATH": plain_user.search_path(), "HOME": str(self.home)}
             self.home.mkdir(mode=0o700)
             os.chown(self.home, uid, uid)
@@ -60,7 +60,7 @@ class Node:
         self, *arguments: str | Path, check: bool = True, timeout: float = 60.0, **kwargs: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run `homie ARGUMENTS` to its end; text in and out, AssertionError if it fails and `check`."""
-        kwargs = {"env": self.env, "capture_output": True, "text": True, **self._become, **kwargs}
+        kwargs = {"env": self.env, "capture_output": True, "text": True, **self._where, **kwargs}
         done = subprocess.run([*self._command, *arguments], timeout=timeout, check=False, **kwargs)
         if check and done.returncode:
             raise AssertionError(
@@ -71,7 +71,7 @@ class Node:
 
     def popen(self, *arguments: str | Path, **kwargs: Any) -> subprocess.Popen[Any]:
         """Start `homie ARGUMENTS`."""
-        return subprocess.Popen([*self._command, *arguments], **{"env": self.env, **self._become, **kwargs})
+        return subprocess.Popen([*self._command, *arguments], **{"env": self.env, **self._where, **kwargs})
 
     def peers(self) -> list[dict[str, Any]]:
         """Return what `homie peers --json` says."""

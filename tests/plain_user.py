@@ -1,7 +1,10 @@
 """Whom tests become to see what Homie is without root."""
 
+import atexit
+import functools
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -9,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 UID = 1000
@@ -17,20 +19,39 @@ UID = 1000
 NEWCOMER = "newcomer"
 
 
-def everybodys_python() -> str:
-    """Return a Python like ours that another user can run: ours may lie in a private home."""
-    version = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-    return version if Path(version).exists() else sys._base_executable
+def python(uid: int = UID) -> list[str]:
+    """Return the words that run, as this user, a Python like ours; ours may lie in a private home.
+
+    So may this very checkout: then, in a mount namespace of its own, it is bound where everybody can go.
+    """
+    like_ours = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
+    interpreter = like_ours if Path(like_ours).exists() else sys._base_executable
+    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", interpreter]
+    if _public() == ROOT:
+        return command
+    bind = 'mount --bind "$0" "$1" && shift && cd / && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", bind, str(ROOT), str(_public()), *command]
+
+
+def seen(path: Path) -> Path:
+    """Return where that Python finds a file of this checkout."""
+    return _public() / path.relative_to(ROOT)
 
 
 def search_path() -> str:
     """Return the PYTHONPATH with which that Python finds Homie and what it needs."""
-    return f"{sysconfig.get_path('purelib')}:{ROOT}"
+    packages = Path(sysconfig.get_path("purelib"))
+    return f"{seen(packages) if packages.is_relative_to(ROOT) else packages}:{_public()}"
 
 
-def become(uid: int = UID) -> dict[str, Any]:
-    """Return the arguments by which a subprocess is this user, far from our own folders and environment."""
-    return {"user": uid, "group": uid, "extra_groups": [], "cwd": "/"}
+@functools.cache
+def _public() -> Path:
+    if all(folder.stat().st_mode & stat.S_IXOTH for folder in (ROOT, *ROOT.parents)):
+        return ROOT
+    folder = Path(tempfile.mkdtemp(prefix="hm-", dir="/tmp"))
+    atexit.register(folder.rmdir)
+    folder.chmod(0o755)
+    return folder
 
 
 def on_a_bare_machine(folder: Path, uid: int) -> list[str]:

@@ -45,20 +45,22 @@ class Served:
 @contextmanager
 def served(user: str) -> Iterator[Served]:
     """Start it; as root, with what a daemon may have: a group, and a capability that programs inherit."""
-    command = ["setpriv", "--inh-caps=+chown", "--", sys.executable]
-    who: dict[str, Any] = {"extra_groups": [INHERITED], "cwd": "/"}
+    command, script = ["setpriv", "--inh-caps=+chown", "--", sys.executable], SERVED
+    groups, path = [INHERITED], str(plain_user.ROOT)
     if user == PLAIN:
-        command, who = [plain_user.everybodys_python()], plain_user.become()
+        command, script = plain_user.python(), plain_user.seen(SERVED)
+        groups, path = [], plain_user.search_path()
     with plain_user.folder_of(plain_user.UID if user == PLAIN else 0) as folder:
         folder.chmod(0o755)
         process = subprocess.Popen(
-            [*command, SERVED, folder],
-            env={"PYTHONPATH": plain_user.search_path(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            [*command, script, folder],
+            cwd="/",
+            extra_groups=groups,
+            env={"PYTHONPATH": path, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **who,
         )
         try:
             yield Served(process)

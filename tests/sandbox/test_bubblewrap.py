@@ -59,8 +59,8 @@ asyncio.run(main())
 def test_a_plain_user_lends_as_well() -> None:
     with plain_user.folder_of() as folder:
         done = subprocess.run(
-            [plain_user.everybodys_python(), "-c", AS_PLAIN_USER, folder, Path(__file__).parent],
-            **plain_user.become(),
+            [*plain_user.python(), "-c", AS_PLAIN_USER, folder, plain_user.seen(Path(__file__).parent)],
+            cwd="/",
             env={"PYTHONPATH": plain_user.search_path(), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
