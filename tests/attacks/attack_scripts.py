@@ -86,6 +86,9 @@ ATTACKS = {
         "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\ndone = True\n"
         "try: open('/tmp/huge', 'wb').truncate(65 << 30)\nexcept OSError: done = False",
     ),
+    "hold_the_daemon's_files": through(
+        "[fd for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')]", "import os"
+    ),
     "dump_core": through("getrlimit(RLIMIT_CORE) != (0, 0)", "from resource import *"),
 }
 
