@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import docker
-import plain_user
+import other_user
 import psutil
 
 from homie_core.store.identity import read_peer_id
@@ -50,9 +50,9 @@ class Node:
         self._command: list[str | Path] = [HOMIE]
         self._where: dict[str, Any] = {}
         if uid is not None:
-            self._command = [*plain_user.python(uid), "-m", "homie_core.cli"]
+            self._command = [*other_user.python(uid), "-m", "homie_core.cli"]
             self._where = {"cwd": "/"}
-            self.env |= {"PYTHONPATH": plain_user.search_path(), "HOME": str(self.home)}
+            self.env |= {"PYTHONPATH": other_user.search_path(), "HOME": str(self.home)}
             self.home.mkdir(mode=0o700)
             os.chown(self.home, uid, uid)
 

@@ -103,7 +103,8 @@ def remove(which: str) -> None:
 def peers_table(known: list[Peer]) -> str:
     """Return the peers for people."""
     head = ("NAME", "STATE", "ADDRESS", "CPU", "FREE RAM", "GPU", "JOBS")
-    return table(head, [_row(peer) for peer in known])
+    notes = filter(None, map(_caveats, known))
+    return "\n".join([table(head, [_row(peer) for peer in known]), *notes])
 
 
 def jobs_table(known: tuple[JobView, ...]) -> str:
@@ -132,7 +133,7 @@ def _row(peer: Peer) -> tuple[str, ...]:
     waiting = f" + {has.queued} waiting" if has.queued else ""
     return (
         peer.name,
-        f"online{_caveats(peer)}" if has.sharing else "takes no jobs",
+        "online" if has.sharing else "takes no jobs",
         f"{peer.address}:{peer.port}",
         f"{bar(has.cpu_percent / 100, 5)} {has.cpu_percent:.0f} % of {has.cores}",
         f"{show_size(has.ram_free)} of {show_size(has.ram_total)}",
@@ -142,10 +143,11 @@ def _row(peer: Peer) -> tuple[str, ...]:
 
 
 def _caveats(peer: Peer) -> str:
-    """Return which limits hold less than exactly there."""
+    """Return which limits hold less than exactly where jobs could run; empty if none."""
     words = {Holds.SOFT: "soft", Holds.NOT: "not held"}
     weak = [f"{name} {words[how]}" for name, how in unabridge(peer.capacity.held).items() if how in words]
-    return f" ({', '.join(weak)})" if weak else ""
+    takes_jobs = peer.standing is Standing.ONLINE and peer.capacity.sharing
+    return f"limits on {peer.name}: {', '.join(weak)}" if weak and takes_jobs else ""
 
 
 def as_json_object(peer: Peer) -> dict[str, object]:

@@ -110,16 +110,17 @@ def test_peers_for_people(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
         peer("away", standing=Standing.OFFLINE, last_seen=125.0),
         peer(capacity=replace(peer().capacity, gpus=(nasty,), queued=3, held="eeee")),
         peer("old", capacity=replace(peer().capacity, held="sens")),
-        peer("lazy", capacity=replace(peer().capacity, sharing=False)),
+        peer("lazy", capacity=replace(peer().capacity, sharing=False, held="nnnn")),
     ]
     assert main(["peers"]) == 0
-    head, desk, lazy, old, away = capsys.readouterr().out.splitlines()
+    head, desk, lazy, old, away, note = capsys.readouterr().out.splitlines()
     assert head.split() == ["NAME", "STATE", "ADDRESS", "CPU", "FREE", "RAM", "GPU", "JOBS"]
     assert desk.split("  ")[0] == "desk"
     assert "25 % of 8  24 GB of 32 GB  [red]RTX?[2J (9.0 GB free)  0 + 3 waiting" in desk
     assert "takes no jobs" in lazy
     assert desk.split()[:3] == ["desk", "online", "192.0.2.8:5556"]
-    assert "online (memory soft, cpu not held, disk soft)" in old
+    assert old.split()[:2] == ["old", "online"]
+    assert note == "limits on old: memory soft, cpu not held, disk soft"
     assert "offline, seen 2 min 5 s ago" in away
 
 
