@@ -15,8 +15,8 @@ from homie_core.model.job import Limits
 from homie_core.model.peer import Holds
 from homie_core.sandbox.bubblewrap import Bubblewrap
 from homie_core.sandbox.bubblewrap.machine import explain
-from homie_core.sandbox.bubblewrap.processes import members, started_at
 from homie_core.sandbox.link import ProgramEnd
+from homie_core.sandbox.process_tree import members, started_at
 
 only_bubblewrap = pytest.mark.parametrize("prepared", ["bubblewrap"], indirect=True)
 MIB = 1 << 20

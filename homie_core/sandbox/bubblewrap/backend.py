@@ -13,8 +13,9 @@ from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Holds
+from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import ENVIRONMENTS, Box, Interpreter
-from homie_core.sandbox.bubblewrap import cgroups, processes
+from homie_core.sandbox.bubblewrap import cgroups
 from homie_core.sandbox.bubblewrap.arguments import Host, job_arguments, python_arguments
 from homie_core.sandbox.bubblewrap.launcher import Launcher
 from homie_core.sandbox.bubblewrap.machine import describe, explain, find_bwrap, switches
@@ -175,7 +176,7 @@ def _sweep(folder: Path, tree: cgroups.Tree | None, node: PeerId, keep: frozense
     left = [(path, one) for path, one in records(folder) if one.node == node and one.job not in keep]
     for path, one in left:
         if one.started:
-            processes.kill(one.pid, one.started)
+            process_tree.kill(one.pid, one.started)
         if tree:
             tree.group(one.job).remove()
         path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from homie_core.model.errors import SandboxError
-from homie_core.sandbox.bubblewrap import processes
+from homie_core.sandbox import process_tree
 
 
 class Spawned:
@@ -16,7 +16,7 @@ class Spawned:
     def __init__(self, process: asyncio.subprocess.Process, status: int, pid: int) -> None:
         self.pid = pid
         """Process 1 of the sandbox; 0 if bubblewrap failed before there was one."""
-        self.started = (processes.started_at(pid) if pid else None) or ""
+        self.started = (process_tree.started_at(pid) if pid else None) or ""
         self._process = process
         self._status = status
         """Stays open: bubblewrap still writes to it at the end."""
@@ -24,7 +24,7 @@ class Spawned:
     def kill(self) -> None:
         """End all processes of the sandbox; harmless if they have ended."""
         if self.started:
-            processes.kill(self.pid, self.started)
+            process_tree.kill(self.pid, self.started)
 
     async def wait(self) -> int:
         """Wait for the end; return what a shell would report of process 1."""

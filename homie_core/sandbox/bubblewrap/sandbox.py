@@ -7,8 +7,9 @@ from pathlib import Path
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
+from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import Box, End
-from homie_core.sandbox.bubblewrap import pipes, processes
+from homie_core.sandbox.bubblewrap import pipes
 from homie_core.sandbox.bubblewrap.arguments import etc
 from homie_core.sandbox.bubblewrap.cgroups import Group
 from homie_core.sandbox.bubblewrap.launcher import Launcher, Spawned
@@ -91,7 +92,7 @@ class BubblewrapSandbox:
     async def freeze(self, frozen: bool) -> None:
         """Stop it where it is, or let it go on."""
         if self._spawned and not (self._group and self._group.freeze(frozen)):
-            await asyncio.to_thread(processes.freeze, self._spawned.pid, frozen)
+            await asyncio.to_thread(process_tree.freeze, self._spawned.pid, frozen)
 
     async def kill(self) -> None:
         """End all its processes now."""
@@ -144,6 +145,6 @@ class BubblewrapSandbox:
         used = 0
         while used <= self._limits.memory:
             await asyncio.sleep(LOOK_EVERY)
-            used = await asyncio.to_thread(processes.memory, pid, self._limits.memory)
+            used = await asyncio.to_thread(process_tree.memory, pid, self._limits.memory)
         self._too_much = True
         await self.kill()
