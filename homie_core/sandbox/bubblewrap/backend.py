@@ -82,7 +82,8 @@ class Bubblewrap:
         arguments = python_arguments(host, limits, "-c", PROBE)
         code, output, errors = await _run(launcher, arguments, PROBE_TIMEOUT)
         if code != 0:
-            raise SandboxError(explain(errors.decode(errors="replace"), switches()))
+            forbidden = {} if root else switches()  # root's sandboxes have no user namespace
+            raise SandboxError(explain(errors.decode(errors="replace"), forbidden))
         interpreter = _fit(output, host)
         self._ready = launcher, host
         self.name = f"bubblewrap (python {interpreter.version})"
