@@ -53,7 +53,7 @@ class Follow(Frozen, frozen=True):
 
     job: JobId
     after: int = 0
-    """Its events up to this number are known."""
+    """Its events up to this number are known; -1: all before a session's newest cell."""
     results: LocalPath | None = None
     """Folder for the files that come back; None: they stay there."""
 
@@ -151,6 +151,7 @@ class JobView(Frozen, frozen=True):
     state: State
     age: float
     """Seconds since it was submitted."""
+    session: bool = False
 
 
 class Status(Frozen, frozen=True):

@@ -4,8 +4,8 @@ GET    /v1/status              how the daemon is doing          GET  /v1/peers  
 POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers/{who}  forget a peer
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
 POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
-GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news, tell it
-                               things; with ?job=J&after=N&results=DIR one that is open already
+GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news,
+                               tell it things; with ?job=J&after=N&results=DIR one that is open already
 POST   /v1/shutdown            end the daemon
 
 The lock is the socket: mode 0600 in a folder of mode 0700, and the caller's uid is checked. Hanging up in the
@@ -31,7 +31,7 @@ from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
 from homie_core.model.session import Told
 from homie_core.model.wire import MAX_MESSAGE, decode, frame
-from homie_core.net.http import answer, application, converse, message_of
+from homie_core.net.http import after_of, answer, application, converse, message_of
 from homie_core.net.server import JOB
 
 log = logging.getLogger(__name__)
@@ -189,12 +189,9 @@ async def _pour(news: AsyncGenerator[News], write: Callable[[bytes], Awaitable[N
 
 def _wish(request: web.Request, job: str) -> Follow:
     """Return which job is to be followed from where on."""
-    after = request.query.get("after", "0")
-    if not after.isdecimal() or len(after) > 18:
-        raise BadMessage("`after` is the number of an event")
     if not re.fullmatch("[0-9a-f]{12}", job):
         raise BadMessage("`job` is no id of a job")
-    return Follow(job=JobId(job), after=int(after), results=request.query.get("results"))
+    return Follow(job=JobId(job), after=after_of(request), results=request.query.get("results"))
 
 
 def _check_user(request: web.Request) -> None:

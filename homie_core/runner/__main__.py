@@ -24,6 +24,7 @@ from homie_core.runner.frames import (
     FILE,
     INPUT,
     MAX_RECORD,
+    MESSAGES,
     PLACED,
     PREPARE,
     REPLAY,
@@ -35,7 +36,7 @@ from homie_core.runner.frames import (
     Commands,
     answer_to,
 )
-from homie_core.runner.messages import ENVIRONMENT, pack
+from homie_core.runner.messages import ENVIRONMENT, RECORD, pack
 from homie_core.runner.spool import Spool
 
 TERM_GRACE = 2.0
@@ -66,7 +67,7 @@ class Runner:
         self.answer = b""
         """What is left to send of the answer to REPLAY."""
         self.said = bytearray()
-        """The beginning of a line of the kernel's about what it runs."""
+        """The beginning of a record of the kernel's that is not whole yet."""
         self.incoming: Incoming | None = None
         self.restarting = False
         self.timeout = 0.0
@@ -206,13 +207,24 @@ class Runner:
         data = pipe.read(now)
         if data is None:
             self.child.close(pipe)
-        elif pipe.kind == BUSY:
-            *lines, self.said = (self.said + data).split(b"\n")
-            for line in lines:
-                self.spool.append(BUSY, bytes(line))
-            del self.said[:-MAX_RECORD]
+        elif pipe.kind == MESSAGES:
+            self.cut(data)
         elif data:
             self.spool.append(pipe.kind, data)
+
+    def cut(self, data: bytes) -> None:
+        """Move the kernel's records into the spool, those that are whole."""
+        self.said += data
+        at = 0
+        while len(self.said) - at >= RECORD.size:
+            kind, length = RECORD.unpack_from(self.said, at)
+            if kind not in (MESSAGES, BUSY) or length > MAX_RECORD:
+                raise ValueError("the job wrote nonsense into its kernel's pipe")
+            if len(self.said) - at < RECORD.size + length:
+                break
+            self.spool.append(kind, bytes(self.said[at + RECORD.size : at + RECORD.size + length]))
+            at += RECORD.size + length
+        del self.said[:at]
 
     def watch(self, child: Child, now: float) -> None:
         """Enforce the deadline, notice the end, and see that everything ends with the program."""

@@ -17,6 +17,7 @@ from typing import Any
 HERE = __file__.removesuffix("/homie_core/runner/kernel.py")
 sys.path.insert(0, HERE)
 
+from homie_core.runner.frames import BUSY, MAX_RECORD, MESSAGES
 from homie_core.runner.messages import (
     CONTROL,
     ENVIRONMENT,
@@ -24,8 +25,8 @@ from homie_core.runner.messages import (
     INTERRUPT,
     IOPUB,
     OUT_FD,
+    RECORD,
     SHELL,
-    STATUS_FD,
     STDIN,
     Unpacker,
     pack,
@@ -39,8 +40,6 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets.config import Config
 
 DELIMITER = b"<IDS|MSG>"
-BATCH = 256 << 10
-"""Bytes gathered, if they are there, before they are written."""
 
 
 class Kernel(IPythonKernel):
@@ -65,13 +64,6 @@ class Kernel(IPythonKernel):
 
     def post_handler_hook(self) -> None:
         """See above."""
-
-    async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
-        os.write(STATUS_FD, f"{parent['header']['msg_id'][:200]}\n".encode())
-        try:
-            await super().execute_request(stream, ident, parent)
-        finally:
-            os.write(STATUS_FD, b"\n")
 
     async def do_execute(self, code: str, *args: Any, **options: Any) -> Any:
         if threading.current_thread() is not threading.main_thread():
@@ -135,11 +127,13 @@ class Pump:
                     break
                 for channel, parts in unpacker.feed(data):
                     self._pass_in(channel, parts)
-            _write(self._gather([(channels[socket], socket) for socket in ready]))
+            for socket in ready:
+                self._pass_out(channels[socket], socket)
         self._app.kernel.interrupt(self._last)
         self._app.kernel.io_loop.add_callback(self._app.kernel.io_loop.stop)
 
     def _connect(self, kind: int, to: Any) -> Any:
+        assert self._app.context
         socket = self._app.context.socket(kind)
         socket.linger = 0
         socket.rcvhwm = 0
@@ -161,32 +155,51 @@ class Pump:
                 self._last = header["msg_id"]
             self._sockets[channel].send_multipart([DELIMITER, b"", *parts])
 
-    def _gather(self, ready: list[tuple[int, Any]]) -> bytes:
-        """Return what these sockets have, as far as it fits into a batch."""
-        packed, size = [], 0
-        for channel, socket in ready:
-            while size < BATCH:
-                try:
-                    parts = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                packed.append(pack(channel, parts[parts.index(DELIMITER) + 2 :]))
-                size += len(packed[-1])
-        return b"".join(packed)
+    def _pass_out(self, channel: int, socket: Any) -> None:
+        """Write what this socket has, as far as it fits into one record (a larger message takes several)."""
+        packed: list[bytes] = []
+        size = 0
+        while size < MAX_RECORD:
+            try:
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            parts = parts[parts.index(DELIMITER) + 2 :]
+            if channel == IOPUB and (cell := _begun_or_ended(parts)) is not None:
+                _say(b"".join(packed))
+                packed, size = [], 0
+                _write(BUSY, cell)
+            packed.append(pack(channel, parts))
+            size += len(packed[-1])
+        _say(b"".join(packed))
 
 
-def _write(data: bytes) -> None:
-    view = memoryview(data)
+def _begun_or_ended(parts: list[bytes]) -> bytes | None:
+    """Return the id of the cell that begins with this message, nothing if one has ended; None: neither."""
+    if b'"status"' not in parts[0] or b'"execute_request"' not in parts[1]:
+        return None
+    state = json.loads(parts[3]).get("execution_state")
+    request = json.loads(parts[1])["msg_id"].encode()[:200]
+    return {"busy": request, "idle": b""}.get(state)
+
+
+def _say(data: bytes) -> None:
+    for at in range(0, len(data), MAX_RECORD):
+        _write(MESSAGES, data[at : at + MAX_RECORD])
+
+
+def _write(kind: int, payload: bytes) -> None:
+    view = memoryview(RECORD.pack(kind, len(payload)) + payload)
     while view:
         view = view[os.write(OUT_FD, view) :]
 
 
 def _keep_from_children() -> None:
     """Let no process that a cell starts hold, or write to, the runner's pipes."""
-    for fd in (OUT_FD, STATUS_FD, IN_FD):
+    for fd in (OUT_FD, IN_FD):
         os.set_inheritable(fd, False)
     nowhere = os.open(os.devnull, os.O_RDWR)
-    os.register_at_fork(after_in_child=lambda: [os.dup2(nowhere, fd) for fd in (OUT_FD, STATUS_FD, IN_FD)])
+    os.register_at_fork(after_in_child=lambda: [os.dup2(nowhere, fd) for fd in (OUT_FD, IN_FD)])
 
 
 def main() -> None:
