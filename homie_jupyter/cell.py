@@ -17,6 +17,8 @@ from homie_jupyter.publish import Header
 from homie_jupyter.session import Session
 from homie_jupyter.show import Note, show_footer
 
+SOON = 0.4
+"""Seconds after which it is worth saying why the cell does not run yet."""
 AGAIN = 2.0
 """Seconds within which a second stop means more than the first."""
 
@@ -75,12 +77,17 @@ class Cell:
         self._end(session, answered, first=False)
 
     async def _wait(self, session: Session, mailbox: Mailbox) -> Answered:
+        progress: str | None = None
         while True:
-            match await mailbox.get():
+            match await mailbox.get(None if progress is None else SOON):
                 case Answered() as answered:
                     return answered
-                case Progress(text=text):
-                    self._note.show(text)
+                case Progress() as waiting:
+                    progress = waiting.text
+                    continue  # most pass at once, and are not worth a line
+                case None:
+                    self._note.show(progress or "")
+                    progress = None
                 case Question() as question:
                     self._ask(session, question)
                 case Stop():

@@ -78,9 +78,14 @@ class Mailbox:
         else:
             self._waiting.put(letter)
 
-    async def get(self) -> Letter:
-        """Return the next letter; without a loop this blocks."""
-        return await self._there.get() if self._loop else self._waiting.get()
+    async def get(self, patience: float | None = None) -> Letter | None:
+        """Return the next letter; None if none comes within so many seconds. Without a loop this blocks."""
+        try:
+            if self._loop:
+                return await asyncio.wait_for(self._there.get(), patience)
+            return self._waiting.get(timeout=patience)
+        except (TimeoutError, queue.Empty):
+            return None
 
     def __enter__(self) -> "Mailbox":
         if threading.current_thread() is threading.main_thread():  # nobody else hears signals

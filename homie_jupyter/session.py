@@ -63,6 +63,7 @@ class Session:
         self._attaching: tuple[Header, Mailbox] | None = None
         """Who waits for the beginning of the newest cell, in a session that is seen again."""
         self._lock = threading.Lock()
+        self._restarted = threading.Event()
         self._unpacker = Unpacker()
         self._channel = Channel(client.home, opening)
         self._thread = threading.Thread(target=self._listen, name=f"homie {self.job}", daemon=True)
@@ -124,8 +125,12 @@ class Session:
                     pass
 
     def restart(self) -> None:
-        """Begin anew in the same folder, without variables."""
+        """Begin anew in the same folder, without variables; wait for that. Raises HomieError."""
+        self._restarted.clear()
         self._channel.tell(Restart())
+        while not self._restarted.wait(0.1):
+            if not self.alive:
+                raise HomieError(f"the session {self.name} ended meanwhile")
 
     def finish(self) -> None:
         """End it; `closed` is set when that is done."""
@@ -215,6 +220,7 @@ class Session:
                 gone = Broken(HomieError(f"the session on {self.peer} was restarted; its variables are gone"))
                 for id in list(self._waiting):
                     self._waiting.pop(id).put(gone)
+                self._restarted.set()
             case event.Placed():
                 self._placed.put(what.error)
             case event.Notice():

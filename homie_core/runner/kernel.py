@@ -37,6 +37,7 @@ sys.path.remove(HERE)  # a job finds no homie_core here
 import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 DELIMITER = b"<IDS|MSG>"
@@ -218,7 +219,8 @@ def main() -> None:
             log_level=logging.CRITICAL,  # its hints are for those who started a kernel by hand
         )
         app.initialize([])
-        threading.Thread(target=Pump(app).run, name="homie", daemon=True).start()
+        pump = threading.Thread(target=Pump(app).run, name="homie", daemon=True)
+        IOLoop.current().add_callback(pump.start)  # the kernel has begun by then
         app.start()
 
 
