@@ -15,7 +15,7 @@ from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.publish import Header
 from homie_jupyter.session import Session
-from homie_jupyter.show import Note, show_footer
+from homie_jupyter.show import Note, footer
 
 SOON = 0.4
 """Seconds after which it is worth saying why the cell does not run yet."""
@@ -158,7 +158,7 @@ class Cell:
             parts.append(f"{count} file{'s' * (count > 1)} in {session.delivered.folder}")
             for note in session.delivered.notes:
                 self._say(f"not taken: {note}")
-        show_footer(parts)
+        self._publisher.publish("display_data", footer(parts), {}, self._header, [])
 
     def _obey(self, reply: dict[str, Any]) -> None:
         """Do what a kernel may ask of its front end: propose the next cell, show a page of text."""

@@ -41,6 +41,8 @@ from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 DELIMITER = b"<IDS|MSG>"
+PREFACE_MS = 5
+"""Milliseconds that the news of a cell's beginning may wait for what it does."""
 
 
 class Kernel(IPythonKernel):
@@ -113,6 +115,10 @@ class Pump:
         }
         self._last = ""
         """The newest execute request."""
+        self._held = bytearray()
+        """Messages that are not yet written."""
+        self._preface = False
+        """Whether they only say that a cell begins: then the first that shows something may go with them."""
 
     def run(self) -> None:
         """Work until the runner closes its end; then let the kernel end."""
@@ -121,7 +127,9 @@ class Pump:
             poller.register(source, zmq.POLLIN)
         channels = {socket: channel for channel, socket in self._sockets.items()}
         while True:
-            ready = dict(poller.poll())
+            ready = dict(poller.poll(PREFACE_MS if self._preface else None))
+            if not ready:
+                self._flush()
             if ready.pop(IN_FD, None):
                 data = os.read(IN_FD, 1 << 16)
                 if not data:
@@ -158,21 +166,27 @@ class Pump:
 
     def _pass_out(self, channel: int, socket: Any) -> None:
         """Write what this socket has, as far as it fits into one record (a larger message takes several)."""
-        packed: list[bytes] = []
-        size = 0
-        while size < MAX_RECORD:
+        while len(self._held) < MAX_RECORD:
             try:
                 parts = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
             parts = parts[parts.index(DELIMITER) + 2 :]
             if channel == IOPUB and (cell := _begun_or_ended(parts)) is not None:
-                _say(b"".join(packed))
-                packed, size = [], 0
+                self._flush()
                 _write(BUSY, cell)
-            packed.append(pack(channel, parts))
-            size += len(packed[-1])
-        _say(b"".join(packed))
+                self._preface = bool(cell)
+            elif b'"execute_input"' not in parts[0]:
+                self._preface = False
+            self._held += pack(channel, parts)
+        if not self._preface:
+            self._flush()
+
+    def _flush(self) -> None:
+        for at in range(0, len(self._held), MAX_RECORD):
+            _write(MESSAGES, self._held[at : at + MAX_RECORD])
+        self._held.clear()
+        self._preface = False
 
 
 def _begun_or_ended(parts: list[bytes]) -> bytes | None:
@@ -184,12 +198,7 @@ def _begun_or_ended(parts: list[bytes]) -> bytes | None:
     return {"busy": request, "idle": b""}.get(state)
 
 
-def _say(data: bytes) -> None:
-    for at in range(0, len(data), MAX_RECORD):
-        _write(MESSAGES, data[at : at + MAX_RECORD])
-
-
-def _write(kind: int, payload: bytes) -> None:
+def _write(kind: int, payload: bytes | bytearray) -> None:
     view = memoryview(RECORD.pack(kind, len(payload)) + payload)
     while view:
         view = view[os.write(OUT_FD, view) :]
@@ -208,6 +217,7 @@ def main() -> None:
     _keep_from_children()
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
+    config.IPythonKernel._execute_sleep = 0.0  # it gives slow readers time; here all is read, and in order
     config.Session.key = b""  # the sockets lie in a folder of this user's, in a sandbox of its own
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         app = App.instance(
