@@ -10,8 +10,8 @@ from homie_jupyter.session import Session
 from homie_jupyter.show import show_peers, show_table
 
 USAGE = (
-    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]` or `attach [NAME]`; `%%homie` on top of a cell "
-    "runs it there"
+    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]` or `attach [NAME]`; "
+    "`%%homie` on top of a cell runs it there"
 )
 
 

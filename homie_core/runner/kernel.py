@@ -41,6 +41,8 @@ from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 DELIMITER = b"<IDS|MSG>"
+WELCOME_MS = 30_000
+"""Milliseconds to wait for the kernel's welcome to a new listener."""
 PREFACE_MS = 5
 """Milliseconds that the news of a cell's beginning may wait for what it does."""
 
@@ -126,6 +128,7 @@ class Pump:
         for source in (IN_FD, *self._sockets.values()):
             poller.register(source, zmq.POLLIN)
         channels = {socket: channel for channel, socket in self._sockets.items()}
+        self._sockets[IOPUB].poll(WELCOME_MS)  # what is published before we are known would be lost
         while True:
             ready = dict(poller.poll(PREFACE_MS if self._preface else None))
             if not ready:
