@@ -57,9 +57,9 @@ class Kernel(IPythonKernel):
         self._unwanted: set[str] = set()
         """Requests that were interrupted before they began."""
 
-    def interrupt(self, request: str) -> None:
-        """Interrupt this request, which may not have begun yet; any thread."""
-        self._unwanted.add(request)
+    def interrupt(self, requests: set[str]) -> None:
+        """Interrupt these requests, of which one may run and others may not have begun; any thread."""
+        self._unwanted |= requests
         if self._armed:
             os.killpg(0, signal.SIGINT)  # its children too, as Jupyter does it
 
@@ -115,8 +115,8 @@ class Pump:
             STDIN: self._connect(zmq.DEALER, app.stdin_socket),
             IOPUB: self._connect(zmq.SUB, app.iopub_thread.socket),
         }
-        self._last = ""
-        """The newest execute request."""
+        self._due: set[str] = set()
+        """Cells that have been passed on and have not ended."""
         self._held = bytearray()
         """Messages that are not yet written."""
         self._preface = False
@@ -141,7 +141,7 @@ class Pump:
                     self._pass_in(channel, parts)
             for socket in ready:
                 self._pass_out(channels[socket], socket)
-        self._app.kernel.interrupt(self._last)
+        self._app.kernel.interrupt(self._due)
         self._app.kernel.io_loop.add_callback(self._app.kernel.io_loop.stop)
 
     def _connect(self, kind: int, to: Any) -> Any:
@@ -158,13 +158,13 @@ class Pump:
 
     def _pass_in(self, channel: int, parts: list[bytes]) -> None:
         if channel == INTERRUPT:
-            self._app.kernel.interrupt(self._last)
+            self._app.kernel.interrupt(self._due)
         elif channel == ENVIRONMENT:
             os.environ.update(json.loads(parts[0]))
         elif channel in (SHELL, CONTROL, STDIN):
             header = json.loads(parts[0])
             if header["msg_type"] == "execute_request":
-                self._last = header["msg_id"]
+                self._due.add(header["msg_id"])
             self._sockets[channel].send_multipart([DELIMITER, b"", *parts])
 
     def _pass_out(self, channel: int, socket: Any) -> None:
@@ -179,6 +179,8 @@ class Pump:
                 self._flush()
                 _write(BUSY, cell)
                 self._preface = bool(cell)
+                if not cell:
+                    self._due.discard(json.loads(parts[1])["msg_id"])
             elif b'"execute_input"' not in parts[0]:
                 self._preface = False
             self._held += pack(channel, parts)

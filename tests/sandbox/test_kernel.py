@@ -93,9 +93,9 @@ async def test_interrupts_at_random_moments_get_one_answer_each(kernel: Kernel) 
 
 
 async def test_a_cell_that_was_interrupted_before_it_began_does_not_run(kernel: Kernel) -> None:
-    first, second = await kernel.execute("import time; time.sleep(0.3)"), await kernel.execute("open('x', 'w')")
+    first, second = await kernel.execute("import time; time.sleep(60)"), await kernel.execute("open('x', 'w')")
     await kernel.link.interrupt()
-    assert (await kernel.rest(first)).status == "ok"
+    assert (await kernel.rest(first)).status == "error"
     assert (await kernel.rest(second)).status == "error"
     assert (await kernel.run("import os; os.path.exists('x')")).results == ["False"]
 
