@@ -44,27 +44,27 @@ DRAWING = words(
 )
 ATTRIBUTES: dict[str, frozenset[str]] = {
     "*": EVERYWHERE,
-    "a": frozenset({"href"}),
-    "img": frozenset({"src", "alt"}),
-    "audio": frozenset({"src", "controls", "loop", "muted"}),
-    "video": frozenset({"src", "controls", "loop", "muted"}),
-    "source": frozenset({"src", "type"}),
-    "input": frozenset({"checked", "disabled"}),
-    "label": frozenset({"for"}),
-    "details": frozenset({"open"}),
-    "progress": frozenset({"value", "max"}),
-    "meter": frozenset({"value", "min", "max", "low", "high", "optimum"}),
-    "table": frozenset({"border", "cellpadding", "cellspacing", "rules", "frame", "bgcolor", "summary"}),
-    "td": frozenset({"colspan", "rowspan", "headers", "bgcolor", "nowrap"}),
-    "th": frozenset({"colspan", "rowspan", "headers", "scope", "bgcolor", "nowrap"}),
-    "tr": frozenset({"bgcolor"}),
-    "col": frozenset({"span"}),
-    "colgroup": frozenset({"span"}),
-    "ol": frozenset({"start", "type", "reversed"}),
-    "li": frozenset({"value"}),
-    "font": frozenset({"color", "face", "size"}),
-    "time": frozenset({"datetime"}),
-    "data": frozenset({"value"}),
+    "a": words("href"),
+    "img": words("src alt"),
+    "audio": words("src controls loop muted"),
+    "video": words("src controls loop muted"),
+    "source": words("src type"),
+    "input": words("checked disabled"),
+    "label": words("for"),
+    "details": words("open"),
+    "progress": words("value max"),
+    "meter": words("value min max low high optimum"),
+    "table": words("border cellpadding cellspacing rules frame bgcolor summary"),
+    "td": words("colspan rowspan headers bgcolor nowrap"),
+    "th": words("colspan rowspan headers scope bgcolor nowrap"),
+    "tr": words("bgcolor"),
+    "col": words("span"),
+    "colgroup": words("span"),
+    "ol": words("start type reversed"),
+    "li": words("value"),
+    "font": words("color face size"),
+    "time": words("datetime"),
+    "data": words("value"),
     **{tag: DRAWING | words("href" if tag == "use" else "") for tag in SVG},
 }
 
@@ -109,7 +109,7 @@ FUNCTIONS = words(
     steps
     """
 )
-POSITIONS = frozenset({"static", "relative", "absolute", "inherit", "initial"})
+POSITIONS = words("static relative absolute inherit initial")
 PSEUDO_FUNCTIONS = words(
     """
     not is where has nth-child nth-last-child nth-of-type nth-last-of-type lang dir

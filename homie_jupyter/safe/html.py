@@ -61,11 +61,7 @@ def _contained(clean: str, sheet: str, name: str) -> str:
 
 # --- bounds
 
-_SELF_CLOSED = words(
-    """
-    area base br col embed hr img input link meta param source track wbr
-    """
-)
+_SELF_CLOSED = allowed.words("area base br col embed hr img input link meta param source track wbr")
 _SPECIAL = re.compile(
     r"<(?:!--|!\[|\?|/?(?:textarea|title|xmp|plaintext|noembed|noframes|template|select|math))", re.I
 )
@@ -133,7 +129,7 @@ def _take(tag: str, html: str) -> tuple[str, list[str]]:
 
 # --- what may stay
 
-_IDS = frozenset({"id", "for", "headers", "aria-labelledby", "aria-describedby"})
+_IDS = allowed.words("id for headers aria-labelledby aria-describedby")
 _OWN_DATA = {
     "img": re.compile(
         r"data:image/(?:png|jpeg|gif|webp|svg\+xml)(?:;charset=[\w-]+)?(?:;base64)?,", re.IGNORECASE
