@@ -8,6 +8,7 @@ from homie_core.model.errors import HomieError
 from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter.cell import Options, run_cell
 from homie_jupyter.show import show_peers
+from homie_jupyter.trust import did_trust
 
 
 def _size(text: str) -> int:
@@ -46,10 +47,13 @@ class HomieMagics(Magics):
         come back into homie-results/. The stop button stops it there; a second time leaves it to itself.
         Each cell runs in a fresh sandbox: nothing stays from one to the next.
 
-        `%homie peers` lists who is there.
+        `%homie peers` lists who is there. `%homie trust NAME` shows the outputs of a machine unfiltered, `%homie
+        untrust NAME` filters them again.
         """
-        args = parse_argstring(self.homie, line)
         try:
+            if cell is None and did_trust(line):
+                return
+            args = parse_argstring(self.homie, line)
             if cell is None:
                 if args.what != "peers":
                     raise UsageError("`%homie peers` lists who is there; `%%homie` on top of a cell runs it there")
