@@ -34,7 +34,8 @@ def test_trust_is_of_a_key_and_outlasts_the_daemon_but_not_the_key(pair):
     laptop.homie("trust", "DESK")
 
     pair.desk.homie("down")
-    (pair.desk.home / "node.key").unlink()
+    for file in ("node.key", "node.pub"):
+        (pair.desk.home / file).unlink()
     create_node(pair.desk.home)
     pair.desk.homie("up")
     changed = desk_of(pair, lambda desk: desk["standing"] == "changed")
