@@ -15,7 +15,7 @@ MAX_NOTICES = 4
 PLOTLY = "application/vnd.plotly.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_VEGA = re.compile(r"application/vnd\.vega(?:lite)?\.v\d+(?:\.\d+)*\+json\Z")
+_VEGA = re.compile(r"application/vnd\.vega(?:lite)?\.v\d+(?:\.\d+)*[.+]json\Z")
 _MODEL = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _QUIET = words(
     """
@@ -24,6 +24,8 @@ _QUIET = words(
     """
 )
 """What goes along with a form that is shown, or only loads a library."""
+_NOTHING = re.compile(r"(?:\s|<img>|</?(?:div|p|a|span|center)>)*+")
+"""HTML of which nothing to look at is left: the text is then shown instead."""
 _EMBEDS = re.compile(r"<(?:iframe|embed|object)\b", re.IGNORECASE)
 _REMOTE = re.compile(r"<(?:img|video|audio|source)\b[^>]{0,1000}?\bsrc\s*=\s*[\"']?(?:https?:)?//", re.IGNORECASE)
 _HANDLER = re.compile(r"<[a-z][^<>]{0,1000}?\son[a-z]{3,20}\s*=", re.IGNORECASE)
@@ -103,13 +105,15 @@ class _Bundle:
                 self._show(scripts.html_in_frame(text))
             return
         try:
-            self.out[mime] = html.sanitise(text)
+            clean = html.sanitise(text)
         except html.TooComplex:
             self._show(scripts.html_in_frame(text))
-        else:
-            for pattern, what in _LOST:
-                if pattern.search(text):
-                    self._refuse(what)
+            return
+        if not _NOTHING.fullmatch(clean):
+            self.out[mime] = clean
+        for pattern, what in _LOST:
+            if pattern.search(text) and not scripts.works_without(text):
+                self._refuse(what)
 
     def _svg(self, mime: str, value: Any) -> None:
         """As a picture: there an SVG runs nothing and loads nothing."""

@@ -3,6 +3,7 @@
 A peer's chart refers to a copy on the internet, which a frame does not reach.
 """
 
+import importlib
 import importlib.util
 from functools import lru_cache
 from importlib import metadata
@@ -36,8 +37,7 @@ def vega() -> str | None:
     """Return Vega, Vega-Lite and Vega-Embed, or None if the package vl-convert-python is not installed."""
     if importlib.util.find_spec("vl_convert") is None:
         return None
-    import vl_convert
-
+    vl_convert: Any = importlib.import_module("vl_convert")
     return inline(str(vl_convert.javascript_bundle()))
 
 

@@ -25,15 +25,18 @@ _BOKEH_ROOT = re.compile(r'"roots":\{((?:"[\w-]{1,80}":"[\w-]{1,80}",?){1,50})\}
 _BOKEH_VERSION = re.compile(r'"version":"([\w.]{1,20})"')
 _HEIGHT = re.compile(r'"(?:frame_)?height":\s*(\d{2,4})\b')
 
-Shown = tuple[str | None, str]
-"""What to show (None: nothing is lost without it), and what to say; either may be empty."""
+Shown = tuple[str, str]
+"""What to show, and what to say; either may be empty."""
 
 
 def needed(html: str) -> bool:
     """Return whether the HTML is nothing without its scripts. A wrong answer costs looks, not safety."""
-    if "sk-top-container" in html:  # scikit-learn's diagrams open and close without theirs
-        return False
-    return bool(_RUNS.search(html) or _PAGE.search(html))
+    return not works_without(html) and bool(_RUNS.search(html) or _PAGE.search(html))
+
+
+def works_without(html: str) -> bool:
+    """Return whether it is known to look and work the same without its scripts: scikit-learn's diagrams."""
+    return "sk-top-container" in html
 
 
 def is_only_library(html: str) -> bool:
@@ -47,7 +50,7 @@ def html_in_frame(html: str) -> Shown:
     if len(html) > MAX_DOCUMENT:
         return "", "an output of {peer} is too large to be shown"
     scripts: list[str] = []
-    missing = ""
+    missing = notice = ""
     height = HEIGHT
     if "Plotly." in html and "* plotly.js v" not in html:
         missing = _take(scripts, libraries.plotly(), "plotly")
@@ -60,8 +63,10 @@ def html_in_frame(html: str) -> Shown:
         missing = _take(scripts, libraries.bokeh(), "bokeh")
         height = _bokeh_height(html)
     elif foreign := sorted({*_FOREIGN.findall(html), *_FOREIGN.findall(unescape(html[: 4 << 20]))}):
-        missing = f"an output of {{peer}} wants scripts from {', '.join(foreign[:3])}, which were not loaded"
-    return framed(html, *scripts, height=height), missing
+        notice = f"an output of {{peer}} wants scripts from {', '.join(foreign[:3])}, which were not loaded"
+    if missing:
+        return "", missing
+    return framed(html, *scripts, height=height), notice
 
 
 def bokeh(script: object) -> Shown:

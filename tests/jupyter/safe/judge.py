@@ -12,22 +12,27 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 
-HARMLESS = set(
+from homie_jupyter.safe.allowed import words
+
+HARMLESS = words(
     """
-    html head body div span p pre code b i u s em strong small big sub sup br hr a img table thead tbody tfoot tr td
-    th caption col colgroup ul ol li dl dt dd h1 h2 h3 h4 h5 h6 blockquote q cite abbr acronym article aside
-    audio video source section nav main header footer hgroup figure figcaption details summary label input progress
-    meter mark time data var samp kbd tt font center del ins dfn bdi bdo ruby rp rt strike style
-    svg g defs symbol use path rect circle ellipse line polyline polygon text tspan linearGradient radialGradient
-    stop clipPath
-    """.split()
+    html head body div span p pre code b i u s em strong small big sub sup br hr a img table thead tbody
+    tfoot tr td th caption col colgroup ul ol li dl dt dd h1 h2 h3 h4 h5 h6 blockquote q cite abbr acronym
+    article aside audio video source section nav main header footer hgroup figure figcaption details summary
+    label input progress meter mark time data var samp kbd tt font center del ins dfn bdi bdo ruby rp rt
+    strike style svg g defs symbol use path rect circle ellipse line polyline polygon text tspan
+    linearGradient radialGradient stop clipPath
+    """
 )
 FETCHING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "cite", "ping", "manifest"}
 OWN = re.compile(r"data:(?:image/(?:png|jpeg|gif|webp|svg\+xml)|audio/[\w.+-]+|video/[\w.+-]+)[;,]", re.IGNORECASE)
 LINK = re.compile(r"(?:https?://|mailto:|#homie-)", re.IGNORECASE)
 CSS_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?|\\(.)", re.DOTALL)
-BAD_CSS = re.compile(r"url\s*\(|image-set|cross-fade|element\s*\(|expression\s*\(|@import|@font-face|position\s*:\s*(?:fixed|sticky)"
-                     r"|behavior\s*:|-moz-binding|javascript:", re.IGNORECASE)  # fmt: skip
+BAD_CSS = re.compile(
+    r"url\s*\(|image-set|cross-fade|element\s*\(|expression\s*\(|@import|@font-face"
+    r"|position\s*:\s*(?:fixed|sticky)|behavior\s*:|-moz-binding|javascript:",
+    re.IGNORECASE,
+)
 TEX = re.compile(r"\\(?:href|url|class|style|cssId|data|require|mmlToken|bbox|includegraphics)(?![A-Za-z])")
 UNSET = {"pre", "code", "style", "script"}
 """Elements in which MathJax sets nothing."""
@@ -64,11 +69,7 @@ def _in_page(root: Element) -> Iterator[str]:
 
 def _of_attribute(name: str, key: str, value: str) -> Iterator[str]:
     bare = re.sub(r"[\x00-\x20\x7f-\xa0]", "", value)
-    if (
-        key.startswith("on")
-        or key.startswith("data-")
-        or key in ("srcdoc", "popover", "slot", "is", "name", "autofocus")
-    ):
+    if key.startswith(("on", "data-")) or key in ("srcdoc", "popover", "slot", "is", "name", "autofocus"):
         yield f"{name}[{key}]"
     if key in FETCHING and not (name in ("img", "audio", "video", "source") and OWN.match(bare)):
         yield f"{name}[{key}={value[:60]!r}]"
@@ -139,7 +140,7 @@ def _of_policy(document: str) -> Iterator[str]:
         document,
     )
     policy = dict(part.strip().split(" ", 1) for part in start[1].split(";")) if start else {}
-    wanted = {key: "'none'" for key in ("default-src", "connect-src", "frame-src", "form-action", "base-uri")}
+    wanted = dict.fromkeys(("default-src", "connect-src", "frame-src", "form-action", "base-uri"), "'none'")
     wanted |= {"img-src": "data: blob:", "style-src": "'unsafe-inline'", "font-src": "data:"}
     yield from (f"policy without {key} {value}" for key, value in wanted.items() if policy.get(key) != value)
 

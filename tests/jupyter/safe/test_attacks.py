@@ -9,6 +9,7 @@ from judge import dangers, frame_content
 
 from homie_jupyter.safe import Filter
 
+BAD_LINK = "<a href='javascript:run()'>x</a>"
 RICH = "application/vnd.plotly.v1+json"
 
 
@@ -138,15 +139,15 @@ def test_plotly_loads_nothing_and_links_nowhere():
         "data": [
             {"type": "image", "source": evil},
             {"type": "image", "source": "data:image/png;base64,AAAA"},
-            {"type": "scatter", "x": [1], "text": ["<a href='javascript:run()'>x</a>", "<a href=\"https://x.test/\">y</a>"]},
-            {"type": "scatter", "hovertemplate": "<a HREF=java&#115;cript:run() style='fill:url(//evil.test)'>x</a>"},
+            {"type": "scatter", "x": [1], "text": [BAD_LINK, '<a href="https://x.test/">y</a>']},
+            {"type": "scatter", "hovertemplate": "<a HREF=java&#115;cript:run() style='fill:url(//evil)'>x</a>"},
             {"type": "choroplethmap", "geojson": evil},
             {"type": "sankey", "link": {"source": [0, 1], "target": [1, 2]}},
         ],
         "layout": {
             "images": [{"source": evil}],
             "title": {"text": "$\\href{javascript:run()}{x}$"},
-            "map": {"style": {"sources": {"a": {"tiles": [evil]}}}, "layers": [{"source": evil, "sourcetype": "raster"}]},
+            "map": {"style": {"sources": {"a": {"tiles": [evil]}}}, "layers": [{"source": evil}]},
             "mapbox": {"style": "mapbox://styles/evil/x", "accesstoken": "pk"},
             "map2": {"style": "open-street-map"},
             "template": {"layout": {"images": [{"source": evil}]}},
