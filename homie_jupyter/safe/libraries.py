@@ -8,6 +8,7 @@ import importlib.util
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 
 @lru_cache(maxsize=1)
