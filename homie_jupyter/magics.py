@@ -35,7 +35,7 @@ class HomieMagics(Magics):
         self.notebook = Notebook(shell)
 
     @magic_arguments()
-    @argument("what", nargs="*", help="line form: peers, sessions, use NAME, restart, end, attach")
+    @argument("what", nargs="*", help="line form: see below")
     @argument("-n", "--node", metavar="NAME", help="run on this machine, not on the best one available")
     @argument("-s", "--session", metavar="NAME", help="run in this session; the first cell that names it opens it")
     @argument("--fresh", action="store_true", help="run in a sandbox of its own, which ends with the cell")
@@ -63,7 +63,9 @@ class HomieMagics(Magics):
         here; its error is this cell's error. The stop button interrupts it there. Files that it wrote come back
         into homie-results/ when the session ends.
 
+<<<<<<< HEAD
         `%homie peers`        who is there
+        `%homie trust NAME`   show its outputs unfiltered (`untrust`: filtered again)
         `%homie sessions`     this notebook's sessions
         `%homie use NAME`     the next cells go to this session
         `%homie restart`      begin anew in it: no variables, files stay
@@ -97,5 +99,22 @@ class HomieMagics(Magics):
         words = line.split()
         try:
             await Cell("", Options(session=words[0] if words else None), self.notebook).attach()
+=======
+        `%homie peers` lists who is there. `%homie trust NAME` shows the outputs of a machine unfiltered, `%homie
+        untrust NAME` filters them again.
+        """
+        try:
+            if cell is None and did_trust(line):
+                return
+            args = parse_argstring(self.homie, line)
+            if cell is None:
+                if args.what != "peers":
+                    raise UsageError("`%homie peers` lists who is there; `%%homie` on top of a cell runs it there")
+                show_peers()
+                return
+            if args.what:
+                raise UsageError(f"`%%homie` takes options only, not {args.what!r}; see `%%homie?`")
+            run_cell(cell, Options(args.node, args.gpu, tuple(args.files), args.cpus, args.ram, args.timeout))
+>>>>>>> safe
         except HomieError as error:
             raise UsageError(str(error)) from None

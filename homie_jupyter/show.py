@@ -76,6 +76,8 @@ def _row(peer: Peer) -> tuple[str, ...]:
     has = peer.capacity
     online = peer.standing is Standing.ONLINE
     state = ("online" if has.sharing else "takes no jobs") if online else peer.standing.value
+    if peer.trusted:
+        state += ", trusted"
     return (
         peer.name,
         state,
