@@ -63,7 +63,6 @@ class HomieMagics(Magics):
         here; its error is this cell's error. The stop button interrupts it there. Files that it wrote come back
         into homie-results/ when the session ends.
 
-<<<<<<< HEAD
         `%homie peers`        who is there
         `%homie trust NAME`   show its outputs unfiltered (`untrust`: filtered again)
         `%homie sessions`     this notebook's sessions
@@ -99,22 +98,5 @@ class HomieMagics(Magics):
         words = line.split()
         try:
             await Cell("", Options(session=words[0] if words else None), self.notebook).attach()
-=======
-        `%homie peers` lists who is there. `%homie trust NAME` shows the outputs of a machine unfiltered, `%homie
-        untrust NAME` filters them again.
-        """
-        try:
-            if cell is None and did_trust(line):
-                return
-            args = parse_argstring(self.homie, line)
-            if cell is None:
-                if args.what != "peers":
-                    raise UsageError("`%homie peers` lists who is there; `%%homie` on top of a cell runs it there")
-                show_peers()
-                return
-            if args.what:
-                raise UsageError(f"`%%homie` takes options only, not {args.what!r}; see `%%homie?`")
-            run_cell(cell, Options(args.node, args.gpu, tuple(args.files), args.cpus, args.ram, args.timeout))
->>>>>>> safe
         except HomieError as error:
             raise UsageError(str(error)) from None
