@@ -33,6 +33,14 @@ class Filter:
 
         return bundle.filtered(data, metadata)
 
+    def text(self, text: str) -> str:
+        """Return a line of a stream, traceback or prompt that may colour itself, no more."""
+        if self._trusted:
+            return text
+        from homie_jupyter.safe import values
+
+        return values.plain(text) if isinstance(text, str) else ""
+
     def comm_open(self, content: dict[str, Any]) -> str | None:
         """Return why a `comm_open` must not be published, as a notice; None: publish `comm_content` of it."""
         if self._trusted:

@@ -6,7 +6,7 @@ from html import escape
 from homie_jupyter.safe import html, tex
 
 MAX_MARKDOWN = 200_000
-_ACTIVE = re.compile(r"[<&]|\]\(|\]:|^\s*(?:```|~~~)\s*mermaid", re.MULTILINE | re.IGNORECASE)
+_ACTIVE = re.compile(r"[<&]|\]\(|\]:|(?:```|~~~)[^\n]{0,20}mermaid", re.IGNORECASE)
 """Without these CommonMark makes no HTML of its author's and no link but bare web addresses."""
 _MATH = re.compile(
     r"\$\$.{1,4000}?\$\$|\$(?![\s$])[^$\n]{1,1000}?(?<!\s)\$|\\\(.{1,1000}?\\\)|\\\[.{1,4000}?\\\]", re.DOTALL
