@@ -153,7 +153,6 @@ class JobView(Frozen, frozen=True):
     state: State
     age: float
     """Seconds since it was submitted."""
-    session: bool = False
 
 
 class Status(Frozen, frozen=True):
