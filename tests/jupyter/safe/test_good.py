@@ -165,7 +165,9 @@ def test_a_package_that_is_not_installed_has_no_library(monkeypatch):
 
 
 def test_a_map_from_the_internet_says_what_it_wants():
-    assert "wants scripts from cdn.jsdelivr.net" in shown("folium").notices[0]
+    filtered = shown("folium")
+    assert "wants scripts from cdn.jsdelivr.net" in filtered.notices[0]
+    assert set(filtered.data) == {"text/plain"}
 
 
 @pytest.mark.parametrize(
