@@ -5,8 +5,8 @@ lines.py     the line form: peers, sessions            cell.py       one cell, f
 notebook.py  this notebook's sessions                  session.py    one session: told, and heard
 mailbox.py   what a waiting cell is told               messages.py   Jupyter messages, bytes to types
 output.py    what a session may show, and where        publish.py    the notebook, or a terminal
-show.py      what Homie itself shows                   safe/        what a peer sends, made harmless
-trust.py     whose outputs are not filtered
+comms.py     widgets, both ways                        safe/         what a peer's output may be
+show.py      what Homie itself shows                   trust.py      whose output is not filtered
 """
 
 from typing import TYPE_CHECKING

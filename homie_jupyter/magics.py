@@ -35,11 +35,7 @@ class HomieMagics(Magics):
         self.notebook = Notebook(shell)
 
     @magic_arguments()
-    @argument(
-        "what",
-        nargs="*",
-        help="line form: peers, trust NAME, untrust NAME, sessions, use NAME, restart, end, attach",
-    )
+    @argument("what", nargs="*", help="line form: see below")
     @argument("-n", "--node", metavar="NAME", help="run on this machine, not on the best one available")
     @argument("-s", "--session", metavar="NAME", help="run in this session; the first cell that names it opens it")
     @argument("--fresh", action="store_true", help="run in a sandbox of its own, which ends with the cell")
@@ -68,7 +64,7 @@ class HomieMagics(Magics):
         into homie-results/ when the session ends.
 
         `%homie peers`        who is there
-        `%homie trust NAME`   show the outputs of this machine unfiltered; `untrust NAME` takes it back
+        `%homie trust NAME`   show its outputs unfiltered (`untrust`: filtered again)
         `%homie sessions`     this notebook's sessions
         `%homie use NAME`     the next cells go to this session
         `%homie restart`      begin anew in it: no variables, files stay

@@ -31,6 +31,9 @@ class Publisher(ABC):
     ) -> None:
         """Publish a message of this type in the cell whose header this is."""
 
+    comms: Any = None
+    """The kernel's manager of comms, if there is one."""
+
     @property
     @abstractmethod
     def takes_input(self) -> bool:
@@ -46,6 +49,7 @@ class NotebookPublisher(Publisher):
 
     def __init__(self, kernel: Any, paced: bool) -> None:
         self._kernel = kernel
+        self.comms = getattr(kernel, "comm_manager", None)
         self._pace = Pace() if paced else None
 
     def new_header(self) -> Header:

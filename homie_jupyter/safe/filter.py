@@ -23,7 +23,7 @@ class Filter:
     def __init__(self, trusted: bool = False) -> None:
         self._trusted = trusted
         self._models: dict[str, str] = {}
-        """Widgets that were let through, with the names of their models."""
+        """Widgets that were let through, with the names of their models; empty names for those that are closed."""
 
     def bundle(self, data: dict[str, Any], metadata: dict[str, Any]) -> Filtered:
         """Return what of a `display_data`, `update_display_data` or `execute_result` may be published."""
@@ -77,5 +77,5 @@ class Filter:
         except values.Malformed:
             return None
         if kind == "comm_close" and cleaned:
-            self._models.pop(cleaned["comm_id"], None)
+            self._models[cleaned["comm_id"]] = ""
         return cleaned

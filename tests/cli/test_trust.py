@@ -66,7 +66,7 @@ def test_the_magic_does_the_same(
 
 @pytest.mark.parametrize("line", ["trust", "untrust", "trust a b", "untrust a b"])
 def test_the_magic_wants_one_name(daemon: FakeDaemon, shell: InteractiveShell, line: str) -> None:
-    with pytest.raises(UsageError, match="trust NAME"):
+    with pytest.raises(UsageError, match="with the name of one machine"):
         shell.run_line_magic("homie", line)
     assert daemon.asked == []
 
