@@ -205,12 +205,16 @@ def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
 def _keep_environments(node: Node) -> None:
     """Let the next pair have what this one has made ready."""
     environments = node.home / "environments"
-    if CACHE.exists() or node.uid is not None or not list(environments.glob("asked-*")):
+    if not any(not (CACHE / asked.name).exists() for asked in environments.glob("asked-*")):
         return
     building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
     shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True, ignore=UNFINISHED)
     with contextlib.suppress(OSError):  # another test process was quicker
+        if CACHE.exists():
+            CACHE.rename(building.with_name(f"{building.name}-old"))
         building.rename(CACHE)
+    for left in CACHE.parent.glob("tmp*"):
+        _remove(left)
 
 
 def _made(folder: Path) -> Path:

@@ -58,7 +58,7 @@ class Ran:
 
 
 class LocalKernel:
-    """A running kernel; messages that belong to another cell than the one that is waited for are kept in `late`."""
+    """A running kernel; messages of another cell than the one that is waited for are kept in `late`."""
 
     def __init__(self, manager: Any, client: Any) -> None:
         self.manager, self.client = manager, client
