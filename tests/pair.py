@@ -210,11 +210,11 @@ def _keep_environments(node: Node) -> None:
     building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
     shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True, ignore=UNFINISHED)
     with contextlib.suppress(OSError):  # another test process was quicker
+        old = building.with_name(f"{building.name}-old")
         if CACHE.exists():
-            CACHE.rename(building.with_name(f"{building.name}-old"))
+            CACHE.rename(old)
+            _remove(old)
         building.rename(CACHE)
-    for left in CACHE.parent.glob("tmp*"):
-        _remove(left)
 
 
 def _made(folder: Path) -> Path:
