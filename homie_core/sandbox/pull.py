@@ -30,12 +30,13 @@ async def pull(url: str, image: str, report: Callable[[str], None]) -> None:
     try:
         async for line in process.stdout:
             report(f"pulling {image} {json.loads(line)['percent']} %")
-        errors = await reading
-    finally:
+        errors, status = await reading, await process.wait()
+    except BaseException:
         reading.cancel()
         with contextlib.suppress(ProcessLookupError):
             process.kill()  # the engine stops when nobody listens
-        status = await process.wait()
+        await process.wait()
+        raise
     if status:
         why = errors.decode(errors="replace").strip()[-500:] or f"it ended with {status}"
         raise SandboxError(
