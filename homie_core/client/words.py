@@ -44,5 +44,8 @@ def _sentence(outcome: Outcome, peer: str, limits: Limits | None) -> str:
             return f"lost: its sandbox on {peer} vanished before it had ended; run it again"
         case How.FAILED:
             return f"{peer} could not start it"
+        case How.IDLE:
+            time = f" for {show_duration(limits.idle)}" if limits else ""
+            return f"ended: nobody used it{time}, so {peer} took back what it had lent; its variables are gone"
         case How.EXPIRED:
             return f"its files never arrived in full on {peer}; run it again"

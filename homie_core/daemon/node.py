@@ -205,7 +205,7 @@ class Node:
                 id=hosted.job.spec.id,
                 mine=False,
                 peer=names.get(hosted.job.submitter, hosted.job.submitter[:12]),
-                title=hosted.job.spec.entry,
+                title=hosted.job.spec.title,
                 state=hosted.job.state,
                 age=max(0.0, time.time() - hosted.at),
             )

@@ -95,7 +95,8 @@ class Offer:
         if swept:
             log.info("removed %d sandboxes that an earlier daemon left", swept)
         environments = Environments(self._home / "environments", compile=backend.compile)
-        hosting.workshop = Workshop(backend, interpreter, environments)
+        requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
+        hosting.workshop = Workshop(backend, interpreter, environments, requirements)
         self.sandbox = backend.name
         if choice.verdict.isolated:
             self.limits = str(choice.verdict)
@@ -106,10 +107,10 @@ class Offer:
         log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
         log.info("limits: %s", choice.verdict)
         try:
-            # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.
-            await environments.ensure(RUNNER_REQUIREMENTS, interpreter, log.info)
+            # Sessions need IPython inside; scripts do not, so jobs are taken meanwhile.
+            await environments.ensure(requirements, interpreter, log.info)
         except HomieError as error:
-            log.warning("cells cannot run yet, scripts can: %s", error)
+            log.warning("sessions cannot run yet, scripts can: %s", error)
 
     def _report(self, phase: str) -> None:
         if phase != self.preparing:
@@ -125,6 +126,7 @@ def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:
         job_cpus=min(config.container_cpu_limit, float(sample.cores)),
         job_memory=min(config.container_memory_limit, memory),
         job_timeout=config.container_timeout,
+        idle=config.session_idle_timeout,
         gpus=tuple(card.uuid for card in cards),
         job_disk=config.container_disk_limit,
         job_output=config.container_output_limit,
