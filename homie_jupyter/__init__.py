@@ -5,7 +5,8 @@ lines.py     the line form: peers, sessions            cell.py       one cell, f
 notebook.py  this notebook's sessions                  session.py    one session: told, and heard
 mailbox.py   what a waiting cell is told               messages.py   Jupyter messages, bytes to types
 output.py    what a session may show, and where        publish.py    the notebook, or a terminal
-show.py      what Homie itself shows
+comms.py     widgets, both ways                        safe/         what a peer's output may be
+show.py      what Homie itself shows                   trust.py      whose output is not filtered
 """
 
 from typing import TYPE_CHECKING
@@ -16,23 +17,17 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """Called by `%load_ext homie_jupyter`."""
-    from homie_jupyter import transform
     from homie_jupyter.magics import HomieMagics
 
     magics = HomieMagics(shell)
     shell.register_magics(magics)
-    setattr(shell, transform.NAME, magics)
-    transform.install(shell)
+    magics.install()
 
 
 def unload_ipython_extension(shell: "InteractiveShell") -> None:
     """Called by `%unload_ext homie_jupyter`."""
-    from homie_jupyter import transform
-
-    transform.remove(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("homie", None)
     magics = shell.magics_manager.registry.pop("HomieMagics", None)
     if magics is not None:
-        magics.notebook.close()
-        delattr(shell, transform.NAME)
+        magics.remove()

@@ -8,15 +8,18 @@ from homie_core.model.errors import HomieError
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.session import Session
 from homie_jupyter.show import show_peers, show_table
+from homie_jupyter.trust import did_trust
 
 USAGE = (
-    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]` or `attach [NAME]`; `%%homie` on top of a cell "
-    "runs it there"
+    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]` or `attach [NAME]`; "
+    "`%%homie` on top of a cell runs it there"
 )
 
 
 def obey(notebook: Notebook, words: Sequence[str]) -> None:
     """Do what the words say. Raises HomieError."""
+    if did_trust(" ".join(words)):
+        return
     match list(words):
         case ["peers"]:
             show_peers(notebook.client())

@@ -28,7 +28,8 @@ class Notebook:
     def __init__(self, shell: "InteractiveShell") -> None:
         self.publisher: Publisher = publisher_for(shell)
         self._open: dict[str, Session] = {}
-        self._current = ""
+        self._used: list[str] = []
+        """Names of sessions, the one that was used last behind the others."""
         self._new: set[str] = set()
         """Jobs in whose session no cell has run yet."""
         self._path = os.environ.get("JPY_SESSION_NAME", "")[-150:]
@@ -47,8 +48,7 @@ class Notebook:
     @property
     def current(self) -> Session | None:
         """The session that the next cell goes to, if it names none."""
-        session = self._open.get(self._current)
-        return session if session and session.alive else None
+        return next((session for name in reversed(self._used) if (session := self._named(name))), None)
 
     def use(self, name: str) -> Session:
         """Let the next cells go to this session of the notebook's."""
@@ -56,8 +56,7 @@ class Notebook:
         if session is None:
             names = ", ".join(session.name for session in self.sessions()) or "none"
             raise HomieError(f"no session {name} is open here; open: {names}. `%%homie -s {name}` opens it")
-        self._current = session.name
-        return session
+        return self._using(session)
 
     def session_for(self, options: Options, note: Callable[[str], None]) -> Session:
         """Return the session for a cell with these options, opened if need be."""
@@ -72,8 +71,7 @@ class Notebook:
             self._open[name] = session
         else:
             self._check(session, options)
-        self._current = session.name
-        return session
+        return self._using(session)
 
     def attach(self, name: str | None, header: Header, mailbox: Mailbox) -> Session:
         """Return a session, whose running cell now shows under this header. Raises HomieError."""
@@ -83,9 +81,8 @@ class Notebook:
             if session is None:
                 raise HomieError("nothing of this notebook's runs anywhere; see `%homie sessions`")
             self._open[session.name] = session
-        self._current = session.name
         session.attach(header, mailbox)
-        return session
+        return self._using(session)
 
     def first_cell(self, session: Session) -> bool:
         """Return whether this is the first time that this is asked of a session that was opened here."""
@@ -99,6 +96,10 @@ class Notebook:
         for session in self._open.values():
             session.detach()
         self._open.clear()
+
+    def _using(self, session: Session) -> Session:
+        self._used = [*(name for name in self._used if name != session.name), session.name]
+        return session
 
     def _named(self, name: str) -> Session | None:
         session = self._open.get(name)

@@ -24,12 +24,14 @@ from homie_core.model.errors import BadMessage, HomieError, TransferError
 from homie_core.model.job import Ask, Limits, Outcome
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_size
-from homie_core.model.session import Cell, Finish, Restart, Say
-from homie_core.runner.messages import CONTROL, INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
+from homie_core.model.session import MAX_SAID, Cell, Finish, Restart, Say
+from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
+from homie_jupyter.comms import Comms
 from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question
 from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import Output
 from homie_jupyter.publish import Header, Publisher
+from homie_jupyter.safe import Filter
 
 
 class Session:
@@ -52,7 +54,7 @@ class Session:
         self.closed = threading.Event()
         """Set when nothing more will be heard."""
         self._client, self._publisher = client, publisher
-        self._output = Output(publisher, self.job, self._say)
+        self._output = Output(publisher, self.job, Comms(publisher.comms, self.say), self._say)
         self._waiting: dict[str, Mailbox] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._idle: set[str] = set()
@@ -63,6 +65,7 @@ class Session:
         self._attaching: tuple[Header, Mailbox] | None = None
         """Who waits for the beginning of the newest cell, in a session that is seen again."""
         self._lock = threading.Lock()
+        self._restarted = threading.Event()
         self._unpacker = Unpacker()
         self._channel = Channel(client.home, opening)
         self._thread = threading.Thread(target=self._listen, name=f"homie {self.job}", daemon=True)
@@ -91,7 +94,11 @@ class Session:
         if not self.alive:  # it ended a moment ago
             self._tell_all()
             return
-        self._channel.tell(Cell(id=id, data=to_session(SHELL, header, content), timeout=timeout))
+        data = to_session(SHELL, header, content)
+        if len(data) > MAX_SAID:
+            self._waiting.pop(id)
+            raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
+        self._channel.tell(Cell(id=id, data=data, timeout=timeout))
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs."""
@@ -101,11 +108,13 @@ class Session:
         """Answer the cell's question."""
         self._channel.tell(Say(data=to_session(STDIN, {**header, "msg_type": "input_reply"}, {"value": text})))
 
-    def say(self, message_type: str, header: Header, content: dict[str, Any], buffers: Iterable[bytes]) -> None:
+    def say(self, kind: str, header: Header, content: dict[str, Any], buffers: Iterable[bytes]) -> None:
         """Pass on what a widget in the notebook says."""
         self._output.belongs(header)
-        channel = CONTROL if message_type == "interrupt_request" else SHELL
-        self._channel.tell(Say(data=to_session(channel, header, content, list(buffers))))
+        data = to_session(SHELL, {**header, "msg_type": kind}, content, list(buffers))
+        if len(data) > MAX_SAID:
+            raise HomieError(f"a widget says {show_size(len(data))} at once; {show_size(MAX_SAID)} are possible")
+        self._channel.tell(Say(data=data))
 
     def put(self, files: Iterable[str], note: Callable[[str], None], progress: Callable[[str], None]) -> None:
         """Send files into its folder, and wait until they are there. Raises HomieError."""
@@ -124,8 +133,12 @@ class Session:
                     pass
 
     def restart(self) -> None:
-        """Begin anew in the same folder, without variables."""
+        """Begin anew in the same folder, without variables; wait for that. Raises HomieError."""
+        self._restarted.clear()
         self._channel.tell(Restart())
+        while not self._restarted.wait(0.1):
+            if not self.alive:
+                raise HomieError(f"the session {self.name} ended meanwhile")
 
     def finish(self) -> None:
         """End it; `closed` is set when that is done."""
@@ -185,6 +198,7 @@ class Session:
         match news:
             case Placed():
                 self.peer, self.gpus = news.peer, news.gpus
+                self._output.peer, self._output.filter = news.peer, Filter(trusted=news.trusted)
                 self._progress(f"opening a session on {news.peer}: {news.why}")
             case Refused():
                 self.lost = news.as_error()
@@ -215,6 +229,7 @@ class Session:
                 gone = Broken(HomieError(f"the session on {self.peer} was restarted; its variables are gone"))
                 for id in list(self._waiting):
                     self._waiting.pop(id).put(gone)
+                self._restarted.set()
             case event.Placed():
                 self._placed.put(what.error)
             case event.Notice():

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 from IPython.display import DisplayHandle, display
 
@@ -36,9 +37,9 @@ class Note:
         self.show("")
 
 
-def show_footer(parts: list[str]) -> None:
-    """Show the line under a cell that says where it ran."""
-    display(_muted(" · ".join(parts)), raw=True, metadata={MARK: {"footer": True}})
+def footer(parts: list[str]) -> dict[str, Any]:
+    """Return the content of the message that shows, under a cell, where it ran."""
+    return {"data": _muted(" · ".join(parts)), "metadata": {MARK: {"footer": True}}}
 
 
 def _muted(text: str) -> dict[str, str]:
@@ -75,6 +76,8 @@ def _row(peer: Peer) -> tuple[str, ...]:
     has = peer.capacity
     online = peer.standing is Standing.ONLINE
     state = ("online" if has.sharing else "takes no jobs") if online else peer.standing.value
+    if peer.trusted:
+        state += ", trusted"
     return (
         peer.name,
         state,

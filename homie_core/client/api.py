@@ -79,6 +79,14 @@ class Client:
         """Forget a peer: its name, the start of its id, or its host:port."""
         self._ask("DELETE", f"/v1/peers/{quote(which, safe='')}")
 
+    def trust_peer(self, which: str) -> Peer:
+        """Let notebooks show a peer's outputs unfiltered, and return it: its name, or the start of its id."""
+        return wire.decode(self._ask("POST", f"/v1/peers/{quote(which, safe='')}/trust"), Peer)
+
+    def untrust_peer(self, which: str) -> None:
+        """Let a peer's outputs be filtered again: its name, or the start of its id."""
+        self._ask("DELETE", f"/v1/peers/{quote(which, safe='')}/trust")
+
     def run(self, request: RunRequest) -> Iterator[News]:
         """Run it, and yield what happens until `Refused` or `Ended`; to stop reading early only detaches.
 

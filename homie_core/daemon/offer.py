@@ -13,7 +13,7 @@ from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import PeerId
-from homie_core.model.peer import Capacity, Gpu
+from homie_core.model.peer import Capacity, Gpu, abridge
 from homie_core.sandbox.choose import NO_ISOLATION, candidates, choose
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
@@ -41,6 +41,7 @@ class Offer:
         """What jobs run in; empty while there is nothing."""
         self.limits = ""
         """How well the limits of jobs hold, in words."""
+        self._held = ""
         self.warning = ""
         """What the owner must know of this sandbox."""
         self.preparing = ""
@@ -69,6 +70,7 @@ class Offer:
             max_cpus=admission.lent.job_cpus,
             max_memory=admission.lent.job_memory,
             sharing=not admission.closed,
+            held=self._held,
         )
 
     async def watch_gpus(self) -> None:
@@ -98,6 +100,7 @@ class Offer:
         requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
         hosting.workshop = Workshop(backend, interpreter, environments, requirements)
         self.sandbox = backend.name
+        self._held = abridge(choice.verdict.holds)
         if choice.verdict.isolated:
             self.limits = str(choice.verdict)
         else:

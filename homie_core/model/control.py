@@ -66,6 +66,8 @@ class Placed(Frozen, frozen=True, tag="placed"):
     why: Prose
     gpus: tuple[str, ...] = ()
     """Names of the peer's cards, if the job asked for one."""
+    trusted: bool = False
+    """Whether the user trusts this peer: its outputs are shown unfiltered."""
 
 
 class Transfer(Frozen, frozen=True, tag="transfer"):
@@ -151,7 +153,6 @@ class JobView(Frozen, frozen=True):
     state: State
     age: float
     """Seconds since it was submitted."""
-    session: bool = False
 
 
 class Status(Frozen, frozen=True):

@@ -70,6 +70,8 @@ class Runner:
         """The beginning of a record of the kernel's that is not whole yet."""
         self.incoming: Incoming | None = None
         self.restarting = False
+        self.early = bytearray()
+        """What the next kernel is to hear, while the one before is on its way out."""
         self.timeout = 0.0
         """Seconds that the program may run; in a session, without a word from outside."""
         self.deadline: float | None = None
@@ -146,7 +148,8 @@ class Runner:
                 self.replay(**json.loads(payload))
             elif kind == PREPARE and self.child is None and self.prepared is None:
                 wish = json.loads(payload)
-                self.prepared = Child(wish["argv"], {**os.environ, **wish["env"]}, wish["cwd"], session=True)
+                argv, env, cwd = self.placed(wish["argv"], wish["env"], wish["cwd"])
+                self.prepared = Child(argv, {**os.environ, **env}, cwd, session=True)
             elif kind == START and self.child is None:
                 self.start(now, **json.loads(payload))
             elif kind == ACK:
@@ -161,7 +164,9 @@ class Runner:
         assert child.inbox
         if not self.too_late:
             self.deadline = now + self.timeout
-        if kind == INPUT:
+        if kind == INPUT and self.restarting:
+            self.early += payload
+        elif kind == INPUT:
             child.inbox.put(payload)
         elif kind == CLOSE:
             child.inbox.close()
@@ -187,6 +192,7 @@ class Runner:
         self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, session: bool
     ) -> None:
         """Start the program, or let the kernel that waits be it."""
+        argv, env, cwd = self.placed(argv, env, cwd)
         self.spool.append(STARTED, b"")
         waiting, self.prepared = self.prepared, None
         if waiting and waiting.pid in dict(reap()):
@@ -200,6 +206,10 @@ class Runner:
                 waiting.discard()
             self.child = Child(argv, {**os.environ, **env}, cwd, session)
         self.timeout, self.deadline = timeout, now + timeout
+
+    def placed(self, argv: list[str], env: dict[str, str], cwd: str) -> tuple[list[str], dict[str, str], str]:
+        """Return a program as it is found here; in a sandbox, everything has the place that it is said to have."""
+        return argv, env, cwd
 
     def take(self, pipe: Pipe, now: float) -> None:
         """Move what the program wrote into the spool."""
@@ -258,6 +268,9 @@ class Runner:
         self.said.clear()
         self.spool.append(RESTARTED, b"")
         self.child = child.again()
+        assert self.child.inbox
+        self.child.inbox.put(bytes(self.early))
+        self.early.clear()
         self.deadline = now + self.timeout
 
     def conclude(self) -> None:

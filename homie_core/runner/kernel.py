@@ -37,9 +37,14 @@ sys.path.remove(HERE)  # a job finds no homie_core here
 import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 DELIMITER = b"<IDS|MSG>"
+WELCOME_MS = 30_000
+"""Milliseconds to wait for the kernel's welcome to a new listener."""
+PREFACE_MS = 5
+"""Milliseconds that the news of a cell's beginning may wait for what it does."""
 
 
 class Kernel(IPythonKernel):
@@ -52,9 +57,9 @@ class Kernel(IPythonKernel):
         self._unwanted: set[str] = set()
         """Requests that were interrupted before they began."""
 
-    def interrupt(self, request: str) -> None:
-        """Interrupt this request, which may not have begun yet; any thread."""
-        self._unwanted.add(request)
+    def interrupt(self, requests: set[str]) -> None:
+        """Interrupt these requests, of which one may run and others may not have begun; any thread."""
+        self._unwanted |= requests
         if self._armed:
             os.killpg(0, signal.SIGINT)  # its children too, as Jupyter does it
 
@@ -110,8 +115,12 @@ class Pump:
             STDIN: self._connect(zmq.DEALER, app.stdin_socket),
             IOPUB: self._connect(zmq.SUB, app.iopub_thread.socket),
         }
-        self._last = ""
-        """The newest execute request."""
+        self._due: set[str] = set()
+        """Cells that have been passed on and have not ended."""
+        self._held = bytearray()
+        """Messages that are not yet written."""
+        self._preface = False
+        """Whether they only say that a cell begins: then the first that shows something may go with them."""
 
     def run(self) -> None:
         """Work until the runner closes its end; then let the kernel end."""
@@ -119,8 +128,11 @@ class Pump:
         for source in (IN_FD, *self._sockets.values()):
             poller.register(source, zmq.POLLIN)
         channels = {socket: channel for channel, socket in self._sockets.items()}
+        self._sockets[IOPUB].poll(WELCOME_MS)  # what is published before we are known would be lost
         while True:
-            ready = dict(poller.poll())
+            ready = dict(poller.poll(PREFACE_MS if self._preface else None))
+            if not ready:
+                self._flush()
             if ready.pop(IN_FD, None):
                 data = os.read(IN_FD, 1 << 16)
                 if not data:
@@ -129,7 +141,7 @@ class Pump:
                     self._pass_in(channel, parts)
             for socket in ready:
                 self._pass_out(channels[socket], socket)
-        self._app.kernel.interrupt(self._last)
+        self._app.kernel.interrupt(self._due)
         self._app.kernel.io_loop.add_callback(self._app.kernel.io_loop.stop)
 
     def _connect(self, kind: int, to: Any) -> Any:
@@ -146,32 +158,40 @@ class Pump:
 
     def _pass_in(self, channel: int, parts: list[bytes]) -> None:
         if channel == INTERRUPT:
-            self._app.kernel.interrupt(self._last)
+            self._app.kernel.interrupt(self._due)
         elif channel == ENVIRONMENT:
             os.environ.update(json.loads(parts[0]))
         elif channel in (SHELL, CONTROL, STDIN):
             header = json.loads(parts[0])
             if header["msg_type"] == "execute_request":
-                self._last = header["msg_id"]
+                self._due.add(header["msg_id"])
             self._sockets[channel].send_multipart([DELIMITER, b"", *parts])
 
     def _pass_out(self, channel: int, socket: Any) -> None:
         """Write what this socket has, as far as it fits into one record (a larger message takes several)."""
-        packed: list[bytes] = []
-        size = 0
-        while size < MAX_RECORD:
+        while len(self._held) < MAX_RECORD:
             try:
                 parts = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
             parts = parts[parts.index(DELIMITER) + 2 :]
             if channel == IOPUB and (cell := _begun_or_ended(parts)) is not None:
-                _say(b"".join(packed))
-                packed, size = [], 0
+                self._flush()
                 _write(BUSY, cell)
-            packed.append(pack(channel, parts))
-            size += len(packed[-1])
-        _say(b"".join(packed))
+                self._preface = bool(cell)
+                if not cell:
+                    self._due.discard(json.loads(parts[1])["msg_id"])
+            elif b'"execute_input"' not in parts[0]:
+                self._preface = False
+            self._held += pack(channel, parts)
+        if not self._preface:
+            self._flush()
+
+    def _flush(self) -> None:
+        for at in range(0, len(self._held), MAX_RECORD):
+            _write(MESSAGES, self._held[at : at + MAX_RECORD])
+        self._held.clear()
+        self._preface = False
 
 
 def _begun_or_ended(parts: list[bytes]) -> bytes | None:
@@ -183,12 +203,7 @@ def _begun_or_ended(parts: list[bytes]) -> bytes | None:
     return {"busy": request, "idle": b""}.get(state)
 
 
-def _say(data: bytes) -> None:
-    for at in range(0, len(data), MAX_RECORD):
-        _write(MESSAGES, data[at : at + MAX_RECORD])
-
-
-def _write(kind: int, payload: bytes) -> None:
+def _write(kind: int, payload: bytes | bytearray) -> None:
     view = memoryview(RECORD.pack(kind, len(payload)) + payload)
     while view:
         view = view[os.write(OUT_FD, view) :]
@@ -207,6 +222,7 @@ def main() -> None:
     _keep_from_children()
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
+    config.IPythonKernel._execute_sleep = 0.0  # it gives slow readers time; here all is read, and in order
     config.Session.key = b""  # the sockets lie in a folder of this user's, in a sandbox of its own
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         app = App.instance(
@@ -218,7 +234,8 @@ def main() -> None:
             log_level=logging.CRITICAL,  # its hints are for those who started a kernel by hand
         )
         app.initialize([])
-        threading.Thread(target=Pump(app).run, name="homie", daemon=True).start()
+        pump = threading.Thread(target=Pump(app).run, name="homie", daemon=True)
+        IOLoop.current().add_callback(pump.start)  # the kernel has begun by then
         app.start()
 
 
