@@ -13,6 +13,8 @@ from homie_core.model.errors import HomieError
 from homie_core.model.names import NODE_NAME_PATTERN
 from homie_core.store.identity import create_node, group_id, new_secret, parse_secret
 
+STDIN = "-"
+
 
 @click.command()
 @click.option("--name", help="What your friends call this machine.")
@@ -30,7 +32,7 @@ def setup(name: str | None, secret: str | None, new_group: bool, yes: bool) -> N
     """
     if secret is not None and new_group:
         raise click.UsageError("--secret joins a group, --new-group makes one: choose one of them")
-    if secret == "-":
+    if secret == STDIN:
         secret = _read_secret()
     if secret is not None:
         parse_secret(secret)
@@ -103,7 +105,7 @@ def _ask_secret() -> str | None:
 
 
 def _read_secret() -> str:
-    """Return the secret that somebody types, or that is piped in; not hidden, for it is long and easily mistyped."""
+    """Return the secret that somebody types, or pipes in; it is shown, for it is long and easily mistyped."""
     if sys.stdin.isatty():
         typed: str = click.prompt("Secret of your friends' group")
         return typed
