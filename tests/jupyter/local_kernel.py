@@ -112,6 +112,12 @@ class LocalKernel:
             yield message
         raise AssertionError(f"the cell did not end within {PATIENCE:.0f} s")
 
+    def restart(self) -> None:
+        """Restart the kernel, as a person would who is tired of waiting; load Homie again."""
+        self.manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=PATIENCE)
+        self.run("%load_ext homie_jupyter")
+
     def interrupt(self) -> None:
         """Press the stop button."""
         self.manager.interrupt_kernel()
