@@ -1,21 +1,16 @@
 """A real JupyterLab, and a real Chromium that looks at it; two real daemons behind `%%homie`."""
 
-import os
 import re
 import shutil
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import pytest
-from lab_page import Lab
+from lab_page import KEPT, Lab
 from lab_server import LabServer
 from pair import Pair
 from playwright.sync_api import BrowserContext, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or ""
-KEPT = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] / ".cache" / "test") / "screenshots"
-"""Screenshots, and what the page and the server said when a test failed."""
-
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",

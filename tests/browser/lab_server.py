@@ -131,7 +131,9 @@ class LabServer:
         while True:
             try:
                 # Port 0 is a free one; the server writes down which.
-                self._address = json.loads((self._runtime / f"jpserver-{self._process.pid}.json").read_text())["url"]
+                self._address = json.loads((self._runtime / f"jpserver-{self._process.pid}.json").read_text())[
+                    "url"
+                ]
                 self.ask("status")
                 return
             except (OSError, urllib.error.URLError, json.JSONDecodeError):
