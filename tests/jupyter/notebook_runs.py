@@ -1,0 +1,188 @@
+"""Runs a notebook, and says what it showed in a form in which two runs can be compared.
+
+    here = await run(cells, folder)
+    there = await run(cells, folder, magic="%%homie")
+    assert not difference(here, there)
+
+nbclient answers no questions, and drops what a cell prints after its end: this client does the one and keeps
+the other.
+"""
+
+import asyncio
+import contextlib
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionComplete
+from nbformat import NotebookNode
+
+WITHIN = 120
+"""Seconds that one cell gets."""
+FOOTER = "homie"
+"""In the metadata of an output that is Homie's own, not the cell's."""
+FAILS = "raises-exception"
+"""The tag of a cell that shall fail."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of which there is more to say than its source."""
+
+    source: str
+    answers: tuple[str, ...] = ()
+    """To what it asks."""
+    fails: bool = False
+
+
+async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "") -> NotebookNode:
+    """Run the cells in a new kernel, each with `magic` on top; return the notebook.
+
+    AssertionError or CellExecutionError if a cell fails that should not, or the other way round.
+    """
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%load_ext homie_jupyter")])
+    for cell in cells:
+        if isinstance(cell, str):
+            cell = Cell(cell)
+        source = cell.source.strip("\n")
+        node = nbformat.v4.new_code_cell(f"{magic}\n{source}" if magic else source)
+        node.metadata.update(answers=list(cell.answers), tags=[FAILS] * cell.fails)
+        notebook.cells.append(node)
+    where = {"metadata": {"path": str(folder)}}
+    await Client(notebook, timeout=WITHIN, kernel_name="python3", resources=where).async_execute()
+    for node in notebook.cells:
+        expected = "error" if FAILS in node.metadata.get("tags", ()) else "ok"
+        assert node.metadata.reply == expected, f"{node.metadata.reply}, not {expected}:\n{node.source}"
+        assert not node.metadata.get("answers"), f"not asked for {node.metadata.answers}:\n{node.source}"
+    return notebook
+
+
+class Client(NotebookClient):
+    """nbclient as a front end with a person before it.
+
+    What is told by other means than outputs is noted in a cell's metadata: `asked`, `comms` (those that are no
+    widgets), `payload` and `reply`.
+    """
+
+    def __init__(self, notebook: NotebookNode, **options: Any) -> None:
+        super().__init__(notebook, on_cell_executed=self._executed, **options)
+        self._cells: dict[str, tuple[NotebookNode, int]] = {}
+        self._comms: set[str] = set()
+
+    async def async_execute_cell(self, cell: NotebookNode, cell_index: int, **options: Any) -> NotebookNode:
+        self.kc.allow_stdin = True
+        cell.metadata.update(asked=[], comms=[])
+        answering = asyncio.create_task(self._answer(cell))
+        try:
+            return await super().async_execute_cell(cell, cell_index, **options)
+        finally:
+            answering.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await answering
+
+    def handle_comm_msg(self, outs: list[NotebookNode], msg: dict[str, Any], cell_index: int) -> None:
+        """Note the comms that a front end knows nothing about, leave those of widgets to nbclient."""
+        kind, content = msg["msg_type"], msg["content"]
+        if kind == "comm_open" and not content["target_name"].startswith("jupyter.widget"):
+            self._comms.add(content["comm_id"])
+        if content["comm_id"] in self._comms:
+            self.nb.cells[cell_index].metadata.comms.append([kind, content["comm_id"], content["data"]])
+        else:
+            super().handle_comm_msg(outs, msg, cell_index)
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: NotebookNode, cell_index: int) -> None:
+        """Take messages until this cell has ended; those of earlier cells go to these."""
+        self._cells[parent_msg_id] = cell, cell_index
+        while True:
+            message = await self.kc.iopub_channel.get_msg(timeout=None)
+            parent = message["parent_header"].get("msg_id")
+            if parent in self._cells:
+                try:
+                    self.process_message(message, *self._cells[parent])
+                except CellExecutionComplete:
+                    if parent == parent_msg_id:
+                        return
+
+    async def _answer(self, cell: NotebookNode) -> None:
+        while True:
+            question = (await self.kc.stdin_channel.get_msg(timeout=None))["content"]
+            cell.metadata.asked.append([question["prompt"], question["password"]])
+            answers = cell.metadata.get("answers", [])
+            self.kc.input(answers.pop(0) if answers else "a question too many")
+
+    def _executed(self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
+        content = execute_reply["content"]
+        cell.metadata.update(reply=content["status"], payload=content.get("payload", []))
+
+
+def difference(one: NotebookNode, other: NotebookNode) -> str:
+    """Return how what two runs showed differs, as a diff; empty if it does not.
+
+    Not compared is only what cannot be the same twice; NOT_COMPARED and `_as_compared` list it.
+    """
+    lines = [json.dumps(shown(run), indent=1, sort_keys=True, ensure_ascii=False).splitlines() for run in (one, other)]
+    return "\n".join(difflib.unified_diff(*lines, lineterm="", n=2)) if lines[0] != lines[1] else ""
+
+
+NOT_COMPARED = [
+    (re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x(address)"),
+    (re.compile(r"\S*/ipykernel_\d+/\d+\.py"), "(cell)"),
+    (re.compile(r"\S+/site-packages/"), "(packages)/"),
+    # IPython says in which cell, and how often a frame repeats, which is deeper or less deep in another kernel
+    (re.compile(r"In\[\d+\]"), "In[]"),
+    (re.compile(r"\(\d+ times\)"), "(n times)"),
+    # lines of %time, %timeit, and of them only
+    (re.compile(r"^(CPU times:|Wall time:|.* per loop \(mean).*$", re.MULTILINE), "(times)"),
+]
+ID = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
+"""Of widgets, displays, comms: numbered as they appear, so that the same one is still the same."""
+
+
+def shown(notebook: NotebookNode) -> dict[str, Any]:
+    """Return all that a run showed, fit for comparison."""
+    names: dict[str, str] = {}
+
+    def compared(value: Any) -> Any:
+        match value:
+            case str():
+                # An image's base64 is no place for an address; it is compared as it is.
+                for pattern, name in NOT_COMPARED:
+                    value = pattern.sub(name, value)
+                return ID.sub(lambda found: names.setdefault(found[0], f"(id {len(names) + 1})"), value)
+            case dict():
+                return {compared(key): compared(of) for key, of in value.items() if key != "execution_count"}
+            case list():
+                return [compared(each) for each in value]
+        return value
+
+    notes = ("asked", "comms", "payload", "reply")
+    cells = [
+        {note: cell.metadata[note] for note in notes} | {"outputs": _outputs(cell.outputs)} for cell in notebook.cells
+    ]
+    result: dict[str, Any] = compared({"cells": cells, "widgets": notebook.metadata.get("widgets", {})})
+    return result
+
+
+def _outputs(outputs: list[NotebookNode]) -> list[dict[str, Any]]:
+    """Leave out footers, and join neighbouring pieces of streams: where one is cut, and which of stdout and
+    stderr comes first between two displays, is chance in any kernel."""
+    kept: list[dict[str, Any]] = []
+    streams: dict[str, str] | None = None
+    for output in outputs:
+        if FOOTER in output.get("metadata", {}):
+            continue
+        if output.output_type != "stream":
+            kept.append(dict(output))
+            streams = None
+            continue
+        if streams is None:
+            streams = {}
+            kept.append({"output_type": "streams", "text": streams})
+        streams[output.name] = streams.get(output.name, "") + output.text
+    return kept
