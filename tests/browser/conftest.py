@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Generator, Iterator
 
 import pytest
+from canary import Outside
 from lab_page import KEPT, Lab
 from lab_server import LabServer
 from pair import Pair
@@ -56,10 +57,19 @@ def server(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 
 
 @pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
+def outside() -> Iterator[Outside]:
+    """What the browser takes for the rest of the world."""
+    with Outside() as outside:
+        yield outside
+
+
+@pytest.fixture(scope="module")
+def context(outside: Outside) -> Iterator[BrowserContext]:
     """A browser; for one module, because while it runs no other test may run an event loop here."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=QUIET, proxy={"server": outside.proxy, "bypass": "127.0.0.1"}
+        )
         with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
             yield context
         browser.close()

@@ -107,6 +107,10 @@ class Notebook:
             Cell(cell, self._page).forget_prompt()
         self._menu("Run", "Run All Cells")
 
+    def clear(self) -> None:
+        """Clear all outputs, by the menu."""
+        self._menu("Edit", "Clear Outputs of All Cells")
+
     def stop(self) -> None:
         """Press the stop button."""
         self._button("interrupt").click()

@@ -46,7 +46,7 @@ PAGE = {
     }
 }
 SETTINGS = {
-    # All cells are in the page, whether one has scrolled to them or not: a test reads what a person would scroll to.
+    # All cells are in the page: a test reads what a person would scroll to.
     "notebook-extension/tracker": {"windowingMode": "none"},
     # What a test saves, it saves itself.
     "docmanager-extension/plugin": {"autosave": False},

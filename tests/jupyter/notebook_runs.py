@@ -124,23 +124,27 @@ class Client(NotebookClient):
 def difference(one: NotebookNode, other: NotebookNode) -> str:
     """Return how what two runs showed differs, as a diff; empty if it does not.
 
-    Not compared is only what cannot be the same twice; NOT_COMPARED and `_as_compared` list it.
+    Not compared is only what cannot be the same twice; NOT_COMPARED, ID and `_outputs` list it.
     """
-    lines = [json.dumps(shown(run), indent=1, sort_keys=True, ensure_ascii=False).splitlines() for run in (one, other)]
+    lines = [
+        json.dumps(shown(run), indent=1, sort_keys=True, ensure_ascii=False).splitlines() for run in (one, other)
+    ]
     return "\n".join(difflib.unified_diff(*lines, lineterm="", n=2)) if lines[0] != lines[1] else ""
 
 
 NOT_COMPARED = [
-    (re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x(address)"),
-    (re.compile(r"\S*/ipykernel_\d+/\d+\.py"), "(cell)"),
-    (re.compile(r"\S+/site-packages/"), "(packages)/"),
+    ("0x", re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x(address)"),
+    ("/ipykernel_", re.compile(r"\S*/ipykernel_\d+/\d+\.py"), "(cell)"),
+    ("/site-packages/", re.compile(r"[^\s'\"]+/site-packages/"), "(packages)/"),
     # IPython says in which cell, and how often a frame repeats, which is deeper or less deep in another kernel
-    (re.compile(r"In\[\d+\]"), "In[]"),
-    (re.compile(r"\(\d+ times\)"), "(n times)"),
-    # lines of %time, %timeit, and of them only
-    (re.compile(r"^(CPU times:|Wall time:|.* per loop \(mean).*$", re.MULTILINE), "(times)"),
+    ("In[", re.compile(r"In\[\d+\]"), "In[]"),
+    (" times)", re.compile(r"\(\d+ times\)"), "(n times)"),
+    # what %time and %timeit print
+    (" time", re.compile(r"^(CPU times|Wall time):.*$", re.MULTILINE), "(times)"),
+    (" per loop", re.compile(r"^.* per loop \(mean.*$", re.MULTILINE), "(times)"),
 ]
-ID = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
+"""What is in the text (searched first: patterns are slow on megabytes), as a pattern, and what stands for it."""
+ID = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])")
 """Of widgets, displays, comms: numbered as they appear, so that the same one is still the same."""
 
 
@@ -151,9 +155,9 @@ def shown(notebook: NotebookNode) -> dict[str, Any]:
     def compared(value: Any) -> Any:
         match value:
             case str():
-                # An image's base64 is no place for an address; it is compared as it is.
-                for pattern, name in NOT_COMPARED:
-                    value = pattern.sub(name, value)
+                for mark, pattern, name in NOT_COMPARED:
+                    if mark in value:
+                        value = pattern.sub(name, value)
                 return ID.sub(lambda found: names.setdefault(found[0], f"(id {len(names) + 1})"), value)
             case dict():
                 return {compared(key): compared(of) for key, of in value.items() if key != "execution_count"}
@@ -163,7 +167,8 @@ def shown(notebook: NotebookNode) -> dict[str, Any]:
 
     notes = ("asked", "comms", "payload", "reply")
     cells = [
-        {note: cell.metadata[note] for note in notes} | {"outputs": _outputs(cell.outputs)} for cell in notebook.cells
+        {note: cell.metadata[note] for note in notes} | {"outputs": _outputs(cell.outputs)}
+        for cell in notebook.cells
     ]
     result: dict[str, Any] = compared({"cells": cells, "widgets": notebook.metadata.get("widgets", {})})
     return result

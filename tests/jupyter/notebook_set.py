@@ -22,7 +22,10 @@ for step in range(5):
         "sys.stdout.write('no end of line')",
         "print('flushed', flush=True); print('empty:', end=''); print()",
     ],
-    "unicode": ["print('Grüße, 世界, 🎉, \\u202eright to left\\u202c, e\\u0301, \\x00, \\x1b[31mred\\x1b[0m')", "'🎉' * 3"],
+    "unicode": [
+        "print('Grüße, 世界, 🎉, \\u202eright to left\\u202c, e\\u0301, \\x00, \\x1b[31mred\\x1b[0m')",
+        "'🎉' * 3",
+    ],
     "long lines": ["print('x' * 200_000)", "print(list(range(20_000)))"],
     "many lines": ["for number in range(10_000):\n    print('line', number)"],
     "many small writes": ["for number in range(3_000):\n    print(number, end=' ', flush=number % 100 == 0)"],
@@ -58,7 +61,7 @@ outer()
     "syntax errors": [
         Cell("print('never'\nx = 1", fails=True),
         Cell("if True:\nprint(1)", fails=True),
-        Cell("%no_such_magic", fails=False),
+        Cell("%no_such_magic", fails=True),
         Cell("return 1", fails=True),
     ],
     "an exception that cannot be shown": [
@@ -155,7 +158,12 @@ def counter():
         "print('printed')\n'and returned'",
         "_ih[-1], _i",
     ],
-    "helpers of IPython": ["len?", "import json\njson.JSONDecodeError?", "In[-2]", "%load_ext autoreload\n%autoreload 0"],
+    "helpers of IPython": [
+        "len?",
+        "import json\njson.JSONDecodeError?",
+        "In[-2]",
+        "%load_ext autoreload\n%autoreload 0",
+    ],
     "what the next cell shall be": ["get_ipython().set_next_input('x = 1')", "%load note.py"],
 }
 TEXT["what the next cell shall be"].insert(0, "%%writefile note.py\nprint('loaded')")
@@ -174,7 +182,7 @@ RICH: dict[str, Cells] = {
         "%%latex\n$x$",
     ],
     "svg": [
-        "from IPython.display import SVG\nSVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><circle r=\"5\"/></svg>')",
+        'from IPython.display import SVG\nSVG(\'<svg xmlns="http://www.w3.org/2000/svg"><circle r="5"/></svg>\')',
         '%%svg\n<svg xmlns="http://www.w3.org/2000/svg"><rect width="5" height="5"/></svg>',
     ],
     "png and jpeg": [
@@ -190,10 +198,10 @@ Image(PNG, width=20)
         "display(Image(PNG), metadata={'image/png': {'width': 7}})",
     ],
     "json and others": [
-        "from IPython.display import JSON, Code, FileLink, Pretty\nJSON({'a': [1, 2, {'b': None}]}, expanded=True)",
+        "from IPython.display import JSON, Code, Pretty\nJSON({'a': [1, 2, {'b': None}]}, expanded=True)",
         "Pretty('pretty')",
         "Code('x = 1', language='python')",
-        "display({'application/x-own': {'a': 1}, 'text/plain': 'own'}, raw=True)",
+        "display({'application/x-own+json': {'a': 1}, 'text/plain': 'own'}, raw=True)",
     ],
     "objects that know how they look": [
         """
@@ -214,7 +222,7 @@ class Draws:
         print("draws itself")
 """,
         "Both()",
-        "Fails()",
+        Cell("Fails()", fails=True),
         "Draws()",
         "display(Both(), Draws())",
     ],
@@ -240,20 +248,26 @@ class Draws:
     "threads": [
         """
 import threading
-go = threading.Event()
+begun, go = threading.Event(), threading.Event()
 
 def late():
     print("begins")
+    begun.set()
     go.wait()
     print("ends later")
     display("shown later")
 
 thread = threading.Thread(target=late)
 thread.start()
+begun.wait()
 print("the cell is over")
 """,
         "print('meanwhile')\ngo.set()\nthread.join()",
-        "with __import__('concurrent.futures').futures.ThreadPoolExecutor() as pool:\n    print(sum(pool.map(abs, range(9))))",
+        """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor() as pool:
+    print(sum(pool.map(abs, range(9))))
+""",
     ],
     "asyncio": [
         "import asyncio\nawait asyncio.sleep(0.01)\nprint('waited')",
@@ -272,7 +286,10 @@ print("the cell is over")
         Cell("async def fails():\n    raise ValueError('awaited')\n\nawait fails()", fails=True),
         "async with asyncio.timeout(1):\n    print('in time')",
     ],
-    "large outputs": ["'x' * 3_000_000", "from IPython.display import HTML\nHTML('<p>' + 'y' * 2_000_000 + '</p>')"],
+    "large outputs": [
+        "'x' * 3_000_000",
+        "from IPython.display import HTML\nHTML('<p>' + 'y' * 2_000_000 + '</p>')",
+    ],
     "many displays": ["for number in range(300):\n    display({'text/plain': str(number)}, raw=True)"],
     "a comm of one's own": [
         """
@@ -297,8 +314,16 @@ LIBRARIES: dict[str, Cells] = {
         "plt.plot([1, 2]);\nplt.show()\nprint('after')",
     ],
     "matplotlib as svg": [
-        "%config InlineBackend.figure_formats = ['svg']\n%config InlineBackend.print_figure_kwargs = {'metadata': {'Date': None}}",
-        "import matplotlib.pyplot as plt\nplt.rcParams['svg.hashsalt'] = 'fixed'\nplt.figure(figsize=(2, 1))\nplt.plot([1, 3, 2])",
+        """
+%config InlineBackend.figure_formats = ['svg']
+%config InlineBackend.print_figure_kwargs = {'metadata': {'Date': None}}
+""",
+        """
+import matplotlib.pyplot as plt
+plt.rcParams["svg.hashsalt"] = "fixed"
+plt.figure(figsize=(2, 1))
+plt.plot([1, 3, 2])
+""",
     ],
     "pandas": [
         "import pandas as pd\nframe = pd.DataFrame({'a': [1, 2], 'b': ['x', '<y>']}, index=['one', 'two'])\nframe",
@@ -350,7 +375,11 @@ slider
 """,
         "slider.value = 7\nslider.observe(lambda change: print('now', change.new), 'value')",
         "slider.value = 8",
-        "button = widgets.Button(description='Go')\nbutton.on_click(lambda _: print('pressed'))\nwidgets.HBox([slider, button])",
+        """
+button = widgets.Button(description="Go")
+button.on_click(lambda _: print("pressed"))
+widgets.HBox([slider, button])
+""",
         "button.click()",
         "bar = widgets.IntProgress(max=3)\ndisplay(bar)\nfor step in range(4):\n    bar.value = step",
         "widgets.Text('a'), widgets.Dropdown(options=['x', 'y'])",

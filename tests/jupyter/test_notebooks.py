@@ -1,13 +1,11 @@
 """The same notebooks here and with `%%homie` on top of each cell: what they show is the same."""
 
 import asyncio
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nbformat import NotebookNode
-from notebook_runs import FOOTER, difference, run
+from notebook_runs import difference, run
 from notebook_set import JAVASCRIPT, NOTEBOOKS
 from pair import Pair
 
