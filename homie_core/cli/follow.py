@@ -11,7 +11,7 @@ from homie_core.client import Client
 from homie_core.client.interrupts import Detached, Interrupts
 from homie_core.client.words import in_words
 from homie_core.model import event
-from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable
+from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable, Uploaded
 from homie_core.model.errors import DaemonUnreachable
 from homie_core.model.job import How, Limits, Outcome
 from homie_core.model.names import JobId
@@ -83,6 +83,8 @@ class _Story:
                 self._last_trouble = news.why
             case Delivered():
                 self._delivered(news)
+            case Uploaded():
+                pass
             case Refused():
                 raise news.as_error()
             case JobEvent():
@@ -102,12 +104,14 @@ class _Story:
                 self._began = time.monotonic()
             case event.Output():
                 screen.output(what.stream, what.data)
-            case event.Raised():
-                screen.output(2, ("\n".join(what.traceback) or f"{what.ename}: {what.evalue}").encode() + b"\n")
+            case event.Notice():
+                screen.say(what.text)
             case event.Ended():
                 self._ended(what.outcome)
             case event.Exited() | event.Collected():
                 pass
+            case event.Messages() | event.Busy() | event.Restarted() | event.Placed():
+                pass  # a session speaks to its notebook
             case _:
                 assert_never(what)
 

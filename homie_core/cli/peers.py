@@ -11,7 +11,7 @@ from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
 from homie_core.model.control import JobView
 from homie_core.model.errors import HomieError, NoPeer
-from homie_core.model.peer import Peer, Standing
+from homie_core.model.peer import Holds, Peer, Standing, unabridge
 from homie_core.model.quantity import show_duration, show_size
 
 NOBODY = """Nobody else is there yet. Check that
@@ -103,7 +103,8 @@ def remove(which: str) -> None:
 def peers_table(known: list[Peer]) -> str:
     """Return the peers for people."""
     head = ("NAME", "STATE", "ADDRESS", "CPU", "FREE RAM", "GPU", "JOBS")
-    return table(head, [_row(peer) for peer in known])
+    notes = filter(None, map(_caveats, known))
+    return "\n".join([table(head, [_row(peer) for peer in known]), *notes])
 
 
 def jobs_table(known: tuple[JobView, ...]) -> str:
@@ -132,13 +133,21 @@ def _row(peer: Peer) -> tuple[str, ...]:
     waiting = f" + {has.queued} waiting" if has.queued else ""
     return (
         peer.name,
-        "online" if has.sharing else "takes no jobs",
+        ("online" if has.sharing else "takes no jobs") + (", trusted" if peer.trusted else ""),
         f"{peer.address}:{peer.port}",
         f"{bar(has.cpu_percent / 100, 5)} {has.cpu_percent:.0f} % of {has.cores}",
         f"{show_size(has.ram_free)} of {show_size(has.ram_total)}",
         ", ".join(f"{gpu.name} ({show_size(gpu.vram_free)} free)" for gpu in has.gpus),
         f"{has.running}{waiting}",
     )
+
+
+def _caveats(peer: Peer) -> str:
+    """Return which limits hold less than exactly where jobs could run; empty if none."""
+    words = {Holds.SOFT: "soft", Holds.NOT: "not held"}
+    weak = [f"{name} {words[how]}" for name, how in unabridge(peer.capacity.held).items() if how in words]
+    takes_jobs = peer.standing is Standing.ONLINE and peer.capacity.sharing
+    return f"limits on {peer.name}: {', '.join(weak)}" if weak and takes_jobs else ""
 
 
 def as_json_object(peer: Peer) -> dict[str, object]:
@@ -152,6 +161,7 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "online": peer.standing is Standing.ONLINE,
         "standing": peer.standing.value,
         "trouble": peer.trouble,
+        "trusted": peer.trusted,
         "last_seen": peer.last_seen,
         "cores": has.cores,
         "cpu_percent": has.cpu_percent,
@@ -161,4 +171,5 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "jobs": has.running,
         "queued": has.queued,
         "sharing": has.sharing,
+        "limits": {name: how.value for name, how in unabridge(has.held).items()},
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import asdict, replace
 
 from homie_core.config import source
-from homie_core.config.settings import Config, allowed, as_text, read, split_peer
+from homie_core.config.settings import LISTS, Config, allowed, as_text, read, split_peer
 from homie_core.config.source import Source
 from homie_core.model.errors import ConfigError
 from homie_core.model.names import NodeName
@@ -52,7 +52,7 @@ def get_value(path: Path, key: str) -> str:
 def set_value(path: Path, key: str, text: str) -> Config:
     """Change one key in the file and nothing else in it; return the new configuration.
 
-    `peers` takes a list separated by commas or spaces. On ConfigError the file is as it was.
+    A list is separated by commas or spaces. On ConfigError the file is as it was.
     """
     value = _checked(key, text)
     old = _open(path)
@@ -119,13 +119,13 @@ def _save(old: Source, text: str, expected: Config) -> Config:
 
 def _checked(key: str, text: str) -> object:
     try:
-        return read(key, _items(text) if key == "peers" else [text])
+        return read(key, _items(text) if key in LISTS else [text])
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
 def _as_yaml(key: str, text: str) -> str:
-    return source.flow(_items(text)) if key == "peers" else source.scalar(text)
+    return source.flow(_items(text)) if key in LISTS else source.scalar(text)
 
 
 def _items(text: str) -> list[str]:
@@ -172,6 +172,12 @@ sandbox_runtime: {sandbox_runtime}
 
 # Sandboxes that wait, started, for the next job: 0 to 4. Each costs some memory.
 sandbox_pool: {sandbox_pool}
+
+# A notebook's session on this machine ends when nobody has used it for so long.
+session_idle_timeout: {session_idle_timeout}
+
+# Packages that every session finds, besides IPython and ipywidgets: [pandas, matplotlib, numpy>=2]
+packages: {packages}
 
 # Whether this machine takes jobs at all. With false it only sends its own.
 sharing: {sharing}

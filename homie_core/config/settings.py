@@ -13,7 +13,9 @@ from homie_core.model.quantity import parse_duration, parse_size
 from homie_core.model.wire import Frozen
 
 WORKER_PORT = 5556
-MAX_PEERS = 256
+LISTS = ("packages", "peers")
+"""Keys that hold several values."""
+MAX_ITEMS = 256
 
 
 class Config(Frozen, frozen=True):
@@ -45,6 +47,10 @@ class Config(Frozen, frozen=True):
     """The engine's runtime, such as `runsc`; empty: the engine's own choice."""
     sandbox_pool: int = 1
     """Sandboxes that wait, started, for the next job: 0 to 4."""
+    session_idle_timeout: float = 1200.0
+    """Seconds after which a session ends that nobody uses."""
+    packages: tuple[str, ...] = ()
+    """What every session finds besides IPython, as pip writes it: `pandas`, `numpy>=2`."""
     sharing: bool = True
     """Whether this machine takes jobs of others at all."""
     listen: str = "0.0.0.0"  # noqa: S104 - whoever connects must prove a key of the group first
@@ -80,7 +86,7 @@ def as_text(key: str, value: object) -> str:
     if key in _SIZES and isinstance(value, int):
         power = next(power for power in (4, 3, 2, 1, 0) if value % 1024**power == 0)
         return f"{value // 1024**power}{' kmgt'[power].strip()}"
-    if key == "container_timeout" and isinstance(value, int | float):
+    if key in _DURATIONS and isinstance(value, int | float):
         return f"{value}s"
     return str(value)
 
@@ -88,13 +94,13 @@ def as_text(key: str, value: object) -> str:
 def read(key: str, texts: Sequence[str]) -> Any:
     """Return the key's value; raise ValueError: `KEY: what is wrong; allowed: ...`.
 
-    Every key but `peers` takes exactly one text.
+    Every key but the `LISTS` takes exactly one text.
     """
     setting = _setting(key)
-    if key != "peers" and len(texts) != 1:
+    if key not in LISTS and len(texts) != 1:
         raise ValueError(f"{key}: is a list; allowed: {setting.allowed}")
-    if len(texts) > MAX_PEERS:
-        raise ValueError(f"{key}: are {len(texts)}; allowed: at most {MAX_PEERS}")
+    if len(texts) > MAX_ITEMS:
+        raise ValueError(f"{key}: are {len(texts)}; allowed: at most {MAX_ITEMS}")
     values = []
     for text in texts:
         try:
@@ -102,7 +108,7 @@ def read(key: str, texts: Sequence[str]) -> Any:
         except ValueError as error:
             wrong = "this text" if key == "group_secret" else _quoted(text)
             raise ValueError(f"{key}: {wrong} {error}; allowed: {setting.allowed}") from error
-    return tuple(values) if key == "peers" else values[0]
+    return tuple(values) if key in LISTS else values[0]
 
 
 def allowed(key: str) -> str:
@@ -186,8 +192,12 @@ def _peer(text: str) -> str:
 
 
 _SIZES = ("container_memory_limit", "container_disk_limit", "container_output_limit")
+_DURATIONS = ("container_timeout", "session_idle_timeout")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _PEER = re.compile(r"^([A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)(?::([0-9]{1,9}))?\Z")
+_PACKAGE = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(\[[A-Za-z0-9._-]{1,99}\])?((===?|[<>~!]=|[<>])[A-Za-z0-9.*+!-]{1,60})?\Z"
+)
 _IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}\Z"
 _SECRET = r"^[A-Za-z0-9][A-Za-z0-9 -]{0,199}\Z"  # noqa: S105 - its alphabet; the checksum is the store's business
 _port = _quantity(_whole, "is no port number", 1, 65535)
@@ -228,6 +238,12 @@ _SETTINGS = {
         "a runtime that the engine knows, such as runsc, crun or kata; or empty",
     ),
     "sandbox_pool": _Setting(_quantity(_whole, "is no whole number", 0, 4), "0 to 4 sandboxes"),
+    "session_idle_timeout": _Setting(
+        _quantity(parse_duration, "is no duration", 1, MAX_TIMEOUT), "1s to 30d, such as 90 (seconds), 20m or 2h"
+    ),
+    "packages": _Setting(
+        _like(_PACKAGE, "is no package"), "a list of packages such as pandas, numpy>=2 or torch==2.7.1"
+    ),
     "sharing": _Setting(_truth, "true or false"),
     "listen": _Setting(_ipv4, "an IPv4 address of this machine, or 0.0.0.0 for all of them"),
     "peers": _Setting(_peer, "a list of HOST or HOST:PORT"),

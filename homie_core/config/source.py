@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from homie_core.config.settings import Config, allowed, read
+from homie_core.config.settings import LISTS, Config, allowed, read
 from homie_core.model.errors import ConfigError
 
 
@@ -134,13 +134,13 @@ def _nodes(path: Path, text: str) -> dict[str, yaml.Node]:
 
 def _texts(key: str, node: yaml.Node) -> list[str]:
     """The characters of the value or values; what YAML would make of `no`, `1:30` or `0x10` is no matter."""
-    if isinstance(node, yaml.SequenceNode) and key == "peers":
+    if isinstance(node, yaml.SequenceNode) and key in LISTS:
         if all(isinstance(item, yaml.ScalarNode) for item in node.value):
             return [item.value for item in node.value]
     elif isinstance(node, yaml.ScalarNode):
         if node.tag != "tag:yaml.org,2002:null":
             return [node.value]
-        if key == "peers":
+        if key in LISTS:
             return []
         raise ValueError(f"{key}: has no value; allowed: {allowed(key)}")
     raise ValueError(f"{key}: is a list or a group of settings; allowed: {allowed(key)}")

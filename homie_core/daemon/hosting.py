@@ -14,14 +14,16 @@ from pathlib import Path
 
 from homie_core.daemon.pool import Pool, Workshop
 from homie_core.daemon.running import Running
+from homie_core.daemon.session import Session
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lifecycle import Job, accept, advance
 from homie_core.model.errors import PeerRefused
-from homie_core.model.event import Accepted, Collected, Ended, Event
-from homie_core.model.job import How, JobSpec, Limits, Outcome, State
+from homie_core.model.event import Accepted, Busy, Collected, Ended, Event
+from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
+from homie_core.model.session import Input, Missing, Place, Taken
 from homie_core.net.server import Sink
 from homie_core.sandbox import disk
 from homie_core.store import workspace
@@ -49,6 +51,10 @@ class Hosted:
     """Open while the job lives; later readers open their own."""
     running: Running | None = None
     """Until nothing of it is left but events and results."""
+    session: Session | None = None
+    """What it is told, if it is one."""
+    newest_cell: int = 0
+    """Number of the event before the one with which a session's newest cell began."""
     collected: Collected | None = None
     stop: How | None = None
     """Why it is to end before its time."""
@@ -101,7 +107,11 @@ class Hosting:
         hosted.spool = Spool(folder / "events")
         hosted.spool.append(accepted, hosted.at)
         self._jobs[spec.id] = hosted
-        log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.entry, len(spec.files))
+        log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.title, len(spec.files))
+        if spec.kind is Kind.SESSION:
+            hosted.session = Session(spec, limits, folder / "received", lambda event: self._record(hosted, event))
+        if not inbox.missing:
+            self._ready(hosted)
         return accepted
 
     @contextmanager
@@ -112,14 +122,45 @@ class Hosting:
             raise PeerRefused(f"job {job} expects no files now; it is {hosted.job.state.value}")
         with hosted.inbox.receive(digest) as incoming:
             yield _Metered(incoming, lambda: self.admission.progress(job, time.monotonic()))
-        if hosted.inbox and not hosted.inbox.missing and hosted.job.state is State.RECEIVING:
-            hosted.inbox = None
-            self.admission.complete(job)
-            self.schedule()
+        if hosted.inbox and not hosted.inbox.missing:
+            self._ready(hosted)
+
+    def expect(self, caller: PeerId, job: JobId, place: Place) -> Missing:
+        """Say which of these files have to come before a session can be told to place them."""
+        hosted = self._of(caller, job)
+        if hosted.session is None or hosted.job.state is not State.RUNNING:
+            raise PeerRefused(f"job {job} takes no files now; it is {hosted.job.state.value}")
+        size, most = sum(file.size for file in place.files), hosted.accepted.limits.disk
+        if size > most:
+            name = self.admission.name
+            raise PeerRefused(f"{name} lends a job {show_size(most)} of disk; these files are {show_size(size)}")
+        hosted.inbox = Inbox(hosted.folder / "received", place.files)
+        return Missing(digests=hosted.inbox.missing)
+
+    async def place(self, caller: PeerId, job: JobId, place: Place) -> None:
+        """Let a session have these files, which have been received."""
+        if (missing := self.expect(caller, job, place)).digests:
+            raise PeerRefused(f"{len(missing.digests)} files are to be placed that have not come")
+        session = self._of(caller, job).session
+        assert session is not None
+        await session.place(place)
+
+    async def tell(self, caller: PeerId, job: JobId, said: Input) -> Taken:
+        """Take what the submitter says to a session."""
+        hosted = self._of(caller, job)
+        if hosted.session is None:
+            raise PeerRefused(f"job {job} is no session")
+        await hosted.session.tell(said)
+        return Taken(origin=said.origin, number=said.number)
 
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
-        """Return the job's records after number `after`, as frames that come until it has ended."""
+        """Return the job's records after number `after`, as frames that come until it has ended.
+
+        A negative number means those of a session's newest cell.
+        """
         hosted = self._of(caller, job)
+        if after < 0:
+            after = hosted.newest_cell
         return (hosted.spool or Spool(hosted.folder / "events")).follow(after)
 
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
@@ -185,6 +226,9 @@ class Hosting:
         for hosted in list(self._jobs.values()):
             if hosted.job.state is State.ENDED and self.wall() - hosted.at > KEEP:
                 self._drop(hosted)
+            elif hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
+                log.info("session %s ends: nobody has used it", hosted.job.spec.id)
+                self._stop(hosted, How.IDLE)
 
     async def close(self, patience: float) -> None:
         """End all jobs because this node goes; their submitters are told."""
@@ -205,10 +249,21 @@ class Hosting:
             await disk.sweep(box)
             await asyncio.to_thread(workspace.remove, box)
 
+    def _ready(self, hosted: Hosted) -> None:
+        """All files that were expected are here; a job that has not begun may."""
+        if hosted.job.state is State.RECEIVING:
+            hosted.inbox = None
+            self.admission.complete(hosted.job.spec.id)
+            self.schedule()
+
     async def _host(self, hosted: Hosted, limits: Limits) -> None:
         """Carry a job from its start to its end, whatever happens in between."""
         assert self.workshop is not None
-        running = Running(self.workshop, self._pool, self.me, hosted.job.spec, limits, hosted.folder)
+        if hosted.session:
+            hosted.session.limits = limits
+        running = Running(
+            self.workshop, self._pool, self.me, hosted.job.spec, limits, hosted.folder, hosted.session
+        )
         hosted.running = running
         outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
         try:
@@ -240,6 +295,8 @@ class Hosting:
     def _record(self, hosted: Hosted, event: Event) -> None:
         self._learn(hosted, event)
         assert hosted.spool is not None
+        if isinstance(event, Busy) and event.cell:
+            hosted.newest_cell = hosted.spool.last
         hosted.spool.append(event, self.wall())
 
     def _learn(self, hosted: Hosted, event: Event) -> None:
@@ -253,7 +310,7 @@ class Hosting:
         job = hosted.job.spec.id
         self.journal.end(job, outcome)
         self._record(hosted, Ended(outcome=outcome))
-        hosted.spool = hosted.inbox = None
+        hosted.spool = hosted.inbox = hosted.session = None
         workspace.remove(hosted.folder / "received")
         log.info("job %s ended: %s (status %d) %s", job, outcome.how.value, outcome.status, outcome.detail)
         self.admission.release(job)

@@ -24,7 +24,7 @@ class Links:
         """Return the link to this peer; raise NoPeer if nobody knows where it is."""
         peer = find(self.peers(), id)
         link = self._links.get(id)
-        if link is None or link.place != (peer.address, peer.port):
+        if link is None or link.address != (peer.address, peer.port):
             if link is not None:
                 self._tasks.start(link.close(), f"close link to {peer.name}")
             link = self._links[id] = Link(peer.address, peer.port, id, self.context)

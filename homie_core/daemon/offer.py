@@ -13,7 +13,7 @@ from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import PeerId
-from homie_core.model.peer import Capacity, Gpu
+from homie_core.model.peer import Capacity, Gpu, abridge
 from homie_core.sandbox.choose import NO_ISOLATION, candidates, choose
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
@@ -41,6 +41,7 @@ class Offer:
         """What jobs run in; empty while there is nothing."""
         self.limits = ""
         """How well the limits of jobs hold, in words."""
+        self._held = ""
         self.warning = ""
         """What the owner must know of this sandbox."""
         self.preparing = ""
@@ -69,6 +70,7 @@ class Offer:
             max_cpus=admission.lent.job_cpus,
             max_memory=admission.lent.job_memory,
             sharing=not admission.closed,
+            held=self._held,
         )
 
     async def watch_gpus(self) -> None:
@@ -95,8 +97,10 @@ class Offer:
         if swept:
             log.info("removed %d sandboxes that an earlier daemon left", swept)
         environments = Environments(self._home / "environments", compile=backend.compile)
-        hosting.workshop = Workshop(backend, interpreter, environments)
+        requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
+        hosting.workshop = Workshop(backend, interpreter, environments, requirements)
         self.sandbox = backend.name
+        self._held = abridge(choice.verdict.holds)
         if choice.verdict.isolated:
             self.limits = str(choice.verdict)
         else:
@@ -106,10 +110,10 @@ class Offer:
         log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
         log.info("limits: %s", choice.verdict)
         try:
-            # Cells need IPython inside; scripts do not, so jobs are taken meanwhile.
-            await environments.ensure(RUNNER_REQUIREMENTS, interpreter, log.info)
+            # Sessions need IPython inside; scripts do not, so jobs are taken meanwhile.
+            await environments.ensure(requirements, interpreter, log.info)
         except HomieError as error:
-            log.warning("cells cannot run yet, scripts can: %s", error)
+            log.warning("sessions cannot run yet, scripts can: %s", error)
 
     def _report(self, phase: str) -> None:
         if phase != self.preparing:
@@ -125,6 +129,7 @@ def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:
         job_cpus=min(config.container_cpu_limit, float(sample.cores)),
         job_memory=min(config.container_memory_limit, memory),
         job_timeout=config.container_timeout,
+        idle=config.session_idle_timeout,
         gpus=tuple(card.uuid for card in cards),
         job_disk=config.container_disk_limit,
         job_output=config.container_output_limit,

@@ -16,7 +16,7 @@ from homie_core.sandbox.base import Backend, Box, Interpreter, Sandbox
 from homie_core.sandbox.disk import Disk, sweep
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.link import Link
-from homie_core.sandbox.program import RUNNER_REQUIREMENTS, preparation
+from homie_core.sandbox.program import session_program
 from homie_core.store import workspace
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ class Workshop:
     backend: Backend
     interpreter: Interpreter
     environments: Environments
+    requirements: tuple[str, ...]
+    """Packages that every session finds."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,11 @@ class Pool:
         workshop, id = self._workshop, JobId(secrets.token_hex(6))
         environments: tuple[Path, ...] = ()
         with contextlib.suppress(SandboxError):  # said elsewhere; scripts need none
-            environments = (await workshop.environments.ensure(RUNNER_REQUIREMENTS, workshop.interpreter),)
+            environments = (await workshop.environments.ensure(workshop.requirements, workshop.interpreter),)
         box = Box(self._node, id, self._limits, self._folder / id, environments)
         ready = await Ready.make(workshop.backend, box)
         if environments:
-            await ready.link.prepare(preparation(self._limits, len(environments)))
+            await ready.link.prepare(session_program(self._limits, len(environments)))
         self._ready[id] = ready, asyncio.create_task(self._watch(ready), name=f"waiting sandbox {id}")
 
     async def _watch(self, ready: Ready) -> None:

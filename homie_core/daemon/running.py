@@ -1,20 +1,22 @@
 """One job in its sandbox: from received files to collected ones, as a sequence of events."""
 
 import asyncio
+import functools
 import logging
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from homie_core.daemon.pool import Pool, Ready, Workshop
+from homie_core.daemon.session import Session
 from homie_core.engine.lifecycle import judge
 from homie_core.model.errors import BadMessage, SandboxError
-from homie_core.model.event import Event, Exited, Output, Started
+from homie_core.model.event import Busy, Event, Exited, Messages, Output, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
 from homie_core.sandbox.base import Box, End, Sandbox
 from homie_core.sandbox.link import Link, ProgramEnd, ProgramStarted
-from homie_core.sandbox.program import RUNNER_REQUIREMENTS, program
+from homie_core.sandbox.program import program
 from homie_core.store import workspace
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,9 @@ class Running:
         spec: JobSpec,
         limits: Limits,
         folder: Path,
+        session: Session | None = None,
     ) -> None:
+        self._session = session
         self._workshop, self._spec, self._limits, self._folder = workshop, spec, limits, folder
         self._node, self._pool = node, pool
         self._ready: Ready | None = None
@@ -90,49 +94,68 @@ class Running:
         if self._spec.kind is Kind.SCRIPT:
             return ()
         workshop = self._workshop
-        return (await workshop.environments.ensure(RUNNER_REQUIREMENTS, workshop.interpreter),)
+        return (await workshop.environments.ensure(workshop.requirements, workshop.interpreter),)
 
     async def _run(self, ready: Ready, environments: int) -> AsyncIterator[Event]:
         sandbox, link, written = ready.sandbox, ready.link, 0
         await link.start(program(self._spec, self._limits, environments))
-        guards = (
+        guards = [
             asyncio.create_task(self._guard(link, sandbox), name=f"guard {self._spec.id}"),
             asyncio.create_task(self._guard_disk(ready), name=f"disk of {self._spec.id}"),
-        )
+        ]
+        session, end = self._session, functools.partial(self._kill, sandbox=sandbox)
+        if session:
+            guards.append(asyncio.create_task(session.serve(link, end), name=f"session {self._spec.id}"))
         last: ProgramEnd | None = None
         try:
             async for numbered in link:
                 match numbered.fact:
                     case ProgramStarted():
                         yield Started(sandbox=self._workshop.backend.name)
-                    case ProgramEnd() as end:
-                        last = end
-                    case Output(data=data) as output:
-                        written += len(data)
+                    case ProgramEnd() as fact:
+                        last = fact
+                    case fact:
+                        written = self._count(fact, written)
                         if written > self._limits.output:
                             # Docker cannot end a container whose output waits for a reader.
                             link.close()
                             await self._kill(How.OUTPUT, sandbox)
                             break
-                        yield output
-                    case raised:
-                        yield raised
+                        if session:
+                            session.heard(fact, link, end)
+                        yield fact
                 # The consumer has written it to the spool by now.
                 await link.ack(numbered.seq)
             self.outcome = self._judge(last, await self._end_of(sandbox))
         finally:
             for guard in guards:
                 guard.cancel()
+            if session:
+                session.close()
+
+    def _count(self, fact: Event, written: int) -> int:
+        """Return how many bytes have been written with this; in a session, since its present cell began."""
+        match fact:
+            case Output(data=data) | Messages(data=data):
+                return written + len(data)
+            case Busy(cell=cell) if cell:
+                return 0
+            case _:
+                return written
 
     async def _guard(self, link: Link, sandbox: Sandbox) -> None:
-        """Hold the deadline from outside too, and stop the program when told."""
+        """Hold the deadline from outside too (a session holds that of each cell), and stop it when told."""
         try:
-            async with asyncio.timeout(self._limits.timeout + GRACE):
+            async with asyncio.timeout(None if self._session else self._limits.timeout + GRACE):
                 await self._stopping.wait()
         except TimeoutError:
             await self._kill(How.DEADLINE, sandbox)
         else:
-            await link.signal(signal.SIGINT)
+            if self._session:
+                await link.interrupt()
+                await link.finish()
+            else:
+                await link.signal(signal.SIGINT)
             await asyncio.sleep(GRACE)
             await sandbox.kill()
 

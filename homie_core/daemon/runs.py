@@ -13,22 +13,27 @@ from pathlib import Path
 
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter, watch
+from homie_core.daemon.outbox import Outbox
 from homie_core.daemon.submitting import Submitter
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.lifecycle import state_after
 from homie_core.model.control import (
     Delivered,
+    Follow,
     JobEvent,
     JobView,
     News,
     Placed,
+    PutRequest,
     RunRequest,
     Unreachable,
+    Uploaded,
 )
 from homie_core.model.errors import HomieError, NoPeer, PeerUnreachable
 from homie_core.model.event import Collected, Ended
 from homie_core.model.job import State
 from homie_core.model.names import JobId
+from homie_core.net.control import Tell
 from homie_core.net.link import Link
 from homie_core.store.incoming import Delivery
 from homie_core.store.journal import Journal, Sent
@@ -50,8 +55,11 @@ class Runs:
     """Of the jobs whose end has not been heard."""
     _tasks: Tasks = field(default_factory=Tasks)
 
-    async def run(self, request: RunRequest) -> AsyncGenerator[News]:
-        """Submit a job and yield its news to the end. Whoever stops reading only detaches."""
+    async def run(self, request: RunRequest, outbox: Outbox | None = None) -> AsyncGenerator[News]:
+        """Submit a job and yield its news to the end. Whoever stops reading only detaches.
+
+        A session hears what comes into the outbox.
+        """
         meter = Meter(up=True)
         placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
         submitter = Submitter(self.journal, self.links, self.wall)
@@ -63,15 +71,37 @@ class Runs:
         async for progress in watch(submitting, meter):
             yield progress
         sent = submitting.result()
-        async for news in self._relay(sent, 0, request.results):
+        async for news in self._relay(sent, 0, request.results, outbox):
             yield news
 
-    async def follow(self, job: JobId, after: int, results: str | None) -> AsyncGenerator[News]:
+    async def follow(
+        self, job: JobId, after: int, results: str | None, outbox: Outbox | None = None
+    ) -> AsyncGenerator[News]:
         """Yield the news of a job sent earlier, from event `after` + 1 on."""
         sent = self._sent(job)
-        yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already")
-        async for news in self._relay(sent, after, results):
+        trusted = any(peer.id == sent.peer and peer.trusted for peer in self.links.peers())
+        yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already", trusted=trusted)
+        async for news in self._relay(sent, after, results, outbox):
             yield news
+
+    def channel(self, opening: RunRequest | Follow) -> tuple[AsyncGenerator[News], Tell]:
+        """Return the news of a session, new or not, and how it is told things."""
+        outbox = Outbox()
+        if isinstance(opening, RunRequest):
+            return self.run(opening, outbox), outbox.say
+        return self.follow(opening.job, opening.after, opening.results, outbox), outbox.say
+
+    async def put(self, job: JobId, request: PutRequest) -> AsyncGenerator[News]:
+        """Send files to a session of mine; yield the progress."""
+        sent = self._sent(job)
+        meter = Meter(up=True)
+        putting = self._tasks.start(
+            Submitter(self.journal, self.links, self.wall).put(sent, request, meter), "put"
+        )
+        async for progress in watch(putting, meter):
+            yield progress
+        putting.result()
+        yield Uploaded(files=len(request.files))
 
     async def stop(self, job: JobId) -> None:
         """Ask the job's host to stop it."""
@@ -98,7 +128,9 @@ class Runs:
         await self._tasks.cancel()
         await self.links.close()
 
-    async def _relay(self, sent: Sent, after: int, results: str | None) -> AsyncIterator[News]:
+    async def _relay(
+        self, sent: Sent, after: int, results: str | None, outbox: Outbox | None
+    ) -> AsyncIterator[News]:
         """Pass on the events after number `after` until the job ends, over as many connections as it takes."""
         heard = 0 if results else after  # what is to be fetched is said in an event that may lie before
         pause = 0.5
@@ -108,7 +140,7 @@ class Runs:
             while True:
                 try:
                     link = self.links.to(sent.peer)
-                    async for record in link.events(sent.job, heard):
+                    async for record in link.events(sent.job, heard, outbox):
                         pause = 0.5
                         self._states[sent.job] = state_after(record.event)
                         if isinstance(record.event, Collected):

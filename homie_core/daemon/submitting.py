@@ -11,10 +11,11 @@ from pathlib import Path
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
 from homie_core.engine.placement import choose
-from homie_core.model.control import Placed, RunRequest, Source
+from homie_core.model.control import Placed, PutRequest, RunRequest, Source
 from homie_core.model.errors import PeerRefused, PeerUnreachable, TransferError
 from homie_core.model.job import FileRef, JobSpec
-from homie_core.model.names import Digest, FileName
+from homie_core.model.names import Digest, FileName, JobId
+from homie_core.model.session import Place
 from homie_core.net.http import CHUNK
 from homie_core.net.link import Link, read_chunks
 from homie_core.store.journal import Journal, Sent
@@ -52,7 +53,8 @@ class Submitter:
         )
         reasons = []
         for peer, why in choose(self.links.peers(), request.ask, request.node):
-            sent = Sent(request.id, peer.id, peer.name, request.entry, self.wall())
+            title = request.title or request.entry or "session"
+            sent = Sent(request.id, peer.id, peer.name, title, self.wall())
             self.journal.send(sent)
             try:
                 link = self.links.to(peer.id)
@@ -61,27 +63,36 @@ class Submitter:
                 reasons.append(str(error))
                 continue
             cards = tuple(gpu.name for gpu in peer.capacity.gpus) if request.ask.gpus else ()
-            placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, gpus=cards))
-            await self._upload(link, spec, request.files, frozenset(accepted.missing), meter)
+            placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, gpus=cards, trusted=peer.trusted))
+            await self._upload(link, spec.id, refs, request.files, frozenset(accepted.missing), meter)
             return sent
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
+
+    async def put(self, sent: Sent, request: PutRequest, meter: Meter) -> None:
+        """Bring files to a session."""
+        refs = await asyncio.to_thread(_hash_all, request.files)
+        link, place = self.links.to(sent.peer), Place(files=refs)
+        missing = await link.expect(sent.job, place)
+        await self._upload(link, sent.job, refs, request.files, frozenset(missing.digests), meter)
+        await link.place(sent.job, place)
 
     async def _upload(
         self,
         link: Link,
-        spec: JobSpec,
+        job: JobId,
+        refs: tuple[FileRef, ...],
         sources: tuple[Source, ...],
         missing: frozenset[Digest],
         meter: Meter,
     ) -> None:
-        lacking = {ref.digest: (ref, source) for ref, source in zip(spec.files, sources, strict=True)}
+        lacking = {ref.digest: (ref, source) for ref, source in zip(refs, sources, strict=True)}
         lacking = {digest: both for digest, both in lacking.items() if digest in missing}
         meter.total = sum(ref.size for ref, _ in lacking.values())
         for ref, source in lacking.values():
             for attempt in range(1, TRIES + 1):
                 before = meter.done
                 try:
-                    await link.upload(spec.id, ref, _content(source, ref.size, meter.add))
+                    await link.upload(job, ref, _content(source, ref.size, meter.add))
                     break
                 except PeerUnreachable as error:
                     meter.done = before

@@ -36,6 +36,8 @@ class Lent:
     """Bytes of its work folder."""
     job_output: int = 1 << 30
     """Bytes of standard output and error together."""
+    idle: float = 1200.0
+    """Seconds after which a session ends that nobody speaks to."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Admission:
             timeout=ask.timeout or lent.job_timeout,
             disk=lent.job_disk,
             output=lent.job_output,
+            idle=lent.idle,
             # Which cards is decided when the job starts; until then only their number counts.
             gpus=("",) * ask.gpus,
         )

@@ -9,9 +9,20 @@ replay the same events through `advance`, so they cannot disagree.
 """
 
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from homie_core.model.errors import IllegalTransition
-from homie_core.model.event import Accepted, Collected, Ended, Event, Exited, Output, Queued, Raised, Started
+from homie_core.model.event import (
+    Accepted,
+    Collected,
+    Ended,
+    Event,
+    Exited,
+    Output,
+    Queued,
+    SessionEvent,
+    Started,
+)
 from homie_core.model.job import How, JobSpec, Limits, Outcome, State
 from homie_core.model.names import PeerId
 from homie_core.model.quantity import show_duration, show_size
@@ -25,7 +36,7 @@ NEXT: dict[tuple[State, type[Event]], State] = {
     (State.RECEIVING, Started): State.RUNNING,
     (State.QUEUED, Started): State.RUNNING,
     (State.RUNNING, Output): State.RUNNING,
-    (State.RUNNING, Raised): State.RUNNING,
+    **{(State.RUNNING, kind): State.RUNNING for kind in get_args(SessionEvent)},
     (State.RUNNING, Exited): State.COLLECTING,
     (State.COLLECTING, Collected): State.COLLECTING,
     (State.RECEIVING, Ended): State.ENDED,

@@ -35,14 +35,27 @@ class RunRequest(Frozen, frozen=True):
 
     id: JobId
     kind: Kind
-    entry: FileName
-    files: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=MAX_FILES)]
     results: LocalPath
     """Folder for the files that come back; made when there are any."""
+    entry: FileName | None = None
+    """Which file is run; a session has none."""
+    files: Annotated[tuple[Source, ...], Meta(max_length=MAX_FILES)] = ()
+    title: Annotated[str, Meta(max_length=200)] = ""
+    """What lists call it; empty: its entry."""
     args: tuple[str, ...] = ()
     ask: Ask = Ask()
     node: Annotated[str, Meta(max_length=80)] | None = None
     """Name or id prefix of the peer to use; None for the best available."""
+
+
+class Follow(Frozen, frozen=True):
+    """See a job again that was sent earlier."""
+
+    job: JobId
+    after: int = 0
+    """Its events up to this number are known; -1: all before a session's newest cell."""
+    results: LocalPath | None = None
+    """Folder for the files that come back; None: they stay there."""
 
 
 class Placed(Frozen, frozen=True, tag="placed"):
@@ -53,6 +66,8 @@ class Placed(Frozen, frozen=True, tag="placed"):
     why: Prose
     gpus: tuple[str, ...] = ()
     """Names of the peer's cards, if the job asked for one."""
+    trusted: bool = False
+    """Whether the user trusts this peer: its outputs are shown unfiltered."""
 
 
 class Transfer(Frozen, frozen=True, tag="transfer"):
@@ -68,6 +83,12 @@ class Unreachable(Frozen, frozen=True, tag="unreachable"):
 
     peer: NodeName
     why: Prose
+
+
+class Uploaded(Frozen, frozen=True, tag="uploaded"):
+    """The files for a session are at its host, which now puts so many into its folder."""
+
+    files: int
 
 
 class Delivered(Frozen, frozen=True, tag="delivered"):
@@ -103,8 +124,15 @@ class JobEvent(Frozen, frozen=True, tag="job"):
     record: Record
 
 
-News = Placed | Transfer | Unreachable | Delivered | Refused | JobEvent
-"""What a front end hears about one run: ends with `Refused`, or with `JobEvent` holding `Ended`."""
+News = Placed | Transfer | Unreachable | Uploaded | Delivered | Refused | JobEvent
+"""What a front end hears about one run: ends with `Refused`, or with `JobEvent` holding `Ended`; about files
+that it sends to a session: ends with `Refused` or `Uploaded`."""
+
+
+class PutRequest(Frozen, frozen=True):
+    """Send these files to a session."""
+
+    files: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=MAX_FILES)]
 
 
 class AddPeer(Frozen, frozen=True):

@@ -11,8 +11,6 @@ from homie_core.model.wire import Frozen
 MAX_OUTPUT = 256 << 10
 """Upper bound of one Output's data in bytes."""
 
-Text = Annotated[str, Meta(max_length=1 << 20)]
-
 
 class Accepted(Frozen, frozen=True, tag="accepted"):
     """The host has written the job into its journal and lacks these files."""
@@ -41,12 +39,32 @@ class Output(Frozen, frozen=True, tag="output"):
     data: Annotated[bytes, Meta(max_length=MAX_OUTPUT)]
 
 
-class Raised(Frozen, frozen=True, tag="raised"):
-    """A cell ended with this exception; `traceback` lines may hold colour codes."""
+class Messages(Frozen, frozen=True, tag="messages"):
+    """The next bytes of what a session's kernel says: Jupyter messages, see `homie_core.runner.messages`."""
 
-    ename: Annotated[str, Meta(max_length=200)]
-    evalue: Text
-    traceback: Annotated[tuple[Text, ...], Meta(max_length=2000)]
+    data: Annotated[bytes, Meta(max_length=MAX_OUTPUT)]
+
+
+class Busy(Frozen, frozen=True, tag="busy"):
+    """A session's kernel runs this cell (the id of its request) from now on; empty: none."""
+
+    cell: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Restarted(Frozen, frozen=True, tag="restarted"):
+    """A session has another kernel, without variables; with it begins another stream of messages."""
+
+
+class Placed(Frozen, frozen=True, tag="placed"):
+    """A file that came while the session runs is there; or in words why not."""
+
+    error: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Notice(Frozen, frozen=True, tag="notice"):
+    """A sentence of the host's own to whom the session belongs."""
+
+    text: Annotated[str, Meta(max_length=1000)]
 
 
 class Exited(Frozen, frozen=True, tag="exited"):
@@ -68,7 +86,10 @@ class Ended(Frozen, frozen=True, tag="ended"):
     outcome: Outcome
 
 
-Event = Accepted | Queued | Started | Output | Raised | Exited | Collected | Ended
+SessionEvent = Messages | Busy | Restarted | Placed | Notice
+"""What only happens in sessions."""
+
+Event = Accepted | Queued | Started | Output | SessionEvent | Exited | Collected | Ended
 
 
 class Record(Frozen, frozen=True):

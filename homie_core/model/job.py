@@ -29,6 +29,20 @@ class FileRef(Frozen, frozen=True):
             raise ValueError(str(error)) from error
 
 
+def check_files(files: tuple[FileRef, ...]) -> None:
+    """Raise ValueError if these files cannot lie in one folder."""
+    names = [file.name for file in files]
+    if len(set(names)) != len(names):
+        raise ValueError("two files of one job have the same name")
+    folders = {name[:at] for name in names for at in range(len(name)) if name[at] == "/"}
+    if not folders.isdisjoint(names):
+        raise ValueError("a name is both a file and a folder")
+    sizes: dict[Digest, int] = {}
+    for file in files:
+        if sizes.setdefault(file.digest, file.size) != file.size:
+            raise ValueError("one digest is announced with two sizes")
+
+
 class Ask(Frozen, frozen=True):
     """What the submitter wishes; None leaves it to the host's own limits."""
 
@@ -47,7 +61,7 @@ class Limits(Frozen, frozen=True):
     memory: int
     """Bytes, with everything that the job keeps in memory-backed file systems."""
     timeout: float
-    """Seconds of running time."""
+    """Seconds of running time; in a session, of one cell."""
     pids: int = 256
     open_files: int = 1024
     tmp: int = 256 << 20
@@ -57,7 +71,9 @@ class Limits(Frozen, frozen=True):
     inodes: int = 200_000
     """Files and folders in its work folder."""
     output: int = 1 << 30
-    """Bytes that it may write to standard output and error together."""
+    """Bytes that it may write to standard output and error together; in a session, one cell."""
+    idle: float = 1200.0
+    """Seconds after which a session ends that nobody speaks to."""
     gpus: tuple[str, ...] = ()
     """Ids (NVML uuid) of the cards that this job gets."""
 
@@ -67,8 +83,8 @@ class Kind(Enum):
 
     SCRIPT = "script"
     """A Python program with arguments."""
-    CELL = "cell"
-    """A notebook cell: IPython syntax, its last expression is shown, its error is reported apart."""
+    SESSION = "session"
+    """A live IPython kernel that runs cells; it has no entry."""
 
 
 class JobSpec(Frozen, frozen=True):
@@ -76,25 +92,24 @@ class JobSpec(Frozen, frozen=True):
 
     id: JobId
     kind: Kind
-    entry: FileName
+    entry: FileName | None = None
     """Which of `files` is run."""
-    files: Annotated[tuple[FileRef, ...], Meta(min_length=1, max_length=MAX_FILES)]
+    files: Annotated[tuple[FileRef, ...], Meta(max_length=MAX_FILES)] = ()
     args: Annotated[tuple[Annotated[str, Meta(max_length=131072)], ...], Meta(max_length=4096)] = ()
     ask: Ask = Ask()
 
+    @property
+    def title(self) -> str:
+        """What lists call it."""
+        return self.entry or "session"
+
     def __post_init__(self) -> None:
+        check_files(self.files)
         names = [file.name for file in self.files]
-        if len(set(names)) != len(names):
-            raise ValueError("two files of one job have the same name")
-        if self.entry not in names:
+        if (self.entry is None) != (self.kind is Kind.SESSION):
+            raise ValueError("a script has an entry, a session has none")
+        if self.entry is not None and self.entry not in names:
             raise ValueError("the entry is not among the job's files")
-        folders = {name[:at] for name in names for at in range(len(name)) if name[at] == "/"}
-        if not folders.isdisjoint(names):
-            raise ValueError("a name is both a file and a folder")
-        sizes: dict[Digest, int] = {}
-        for file in self.files:
-            if sizes.setdefault(file.digest, file.size) != file.size:
-                raise ValueError("one digest is announced with two sizes")
 
 
 class State(Enum):
@@ -134,6 +149,8 @@ class How(Enum):
     """Its sandbox vanished, and nobody knows how: the engine died, or lost it."""
     FAILED = "failed"
     """It could not be started."""
+    IDLE = "idle"
+    """A session that nobody spoke to for long; its variables are gone."""
     EXPIRED = "expired"
     """Its files never arrived in full."""
 

@@ -2,8 +2,12 @@
 
 GET    /v1/status              how the daemon is doing          GET  /v1/peers        who is there
 POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers/{who}  forget a peer
+POST   /v1/peers/{who}/trust   show its outputs unfiltered      DELETE /v1/peers/{who}/trust  filter them
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
-POST   /v1/runs/{job}/stop     stop it                          POST /v1/shutdown     end the daemon
+POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
+GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news,
+                               tell it things; with ?job=J&after=N&results=DIR one that is open already
+POST   /v1/shutdown            end the daemon
 
 The lock is the socket: mode 0600 in a folder of mode 0700, and the caller's uid is checked. Hanging up in the
 middle of a run detaches; the job goes on.
@@ -12,21 +16,23 @@ middle of a run detaches; the job goes on.
 import asyncio
 import logging
 import os
+import re
 import socket
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from homie_core.model.control import AddPeer, News, Refused, RunRequest, Status
+from homie_core.model.control import AddPeer, Follow, News, PutRequest, Refused, RunRequest, Status
 from homie_core.model.errors import BadMessage, ConfigError, HomieError
 from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
-from homie_core.model.wire import frame
-from homie_core.net.http import answer, application, message_of
+from homie_core.model.session import Told
+from homie_core.model.wire import MAX_MESSAGE, decode, frame
+from homie_core.net.http import after_of, answer, application, converse, message_of
 from homie_core.net.server import JOB
 
 log = logging.getLogger(__name__)
@@ -46,7 +52,15 @@ class Control(Protocol):
 
     async def remove_peer(self, who: str) -> None: ...
 
+    def trust_peer(self, who: str) -> Peer: ...
+
+    def untrust_peer(self, who: str) -> None: ...
+
     def shutdown(self) -> None: ...
+
+
+Tell = Callable[[Told], Awaitable[None]]
+"""Tells a session something; waits while it has much to take in."""
 
 
 class Sender(Protocol):
@@ -55,6 +69,10 @@ class Sender(Protocol):
     def run(self, request: RunRequest) -> AsyncGenerator[News]: ...
 
     def follow(self, job: JobId, after: int, results: str | None) -> AsyncGenerator[News]: ...
+
+    def put(self, job: JobId, request: PutRequest) -> AsyncGenerator[News]: ...
+
+    def channel(self, opening: RunRequest | Follow) -> tuple[AsyncGenerator[News], Tell]: ...
 
     async def stop(self, job: JobId) -> None: ...
 
@@ -69,9 +87,13 @@ class ControlServer:
         app.router.add_get("/v1/peers", self._peers)
         app.router.add_post("/v1/peers", self._add_peer)
         app.router.add_delete("/v1/peers/{who}", self._remove_peer)
+        app.router.add_post("/v1/peers/{who}/trust", self._trust_peer)
+        app.router.add_delete("/v1/peers/{who}/trust", self._untrust_peer)
         app.router.add_post("/v1/runs", self._run)
         app.router.add_get(f"/v1/runs/{JOB}", self._follow)
         app.router.add_post(f"/v1/runs/{JOB}/stop", self._stop)
+        app.router.add_post(f"/v1/runs/{JOB}/files", self._put)
+        app.router.add_get("/v1/channel", self._channel)
         app.router.add_post("/v1/shutdown", self._shutdown)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=1.0, handler_cancellation=True
@@ -112,17 +134,39 @@ class ControlServer:
         await self._control.remove_peer(request.match_info["who"])
         return web.Response(status=204)
 
+    async def _trust_peer(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(self._control.trust_peer(request.match_info["who"]))
+
+    async def _untrust_peer(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        self._control.untrust_peer(request.match_info["who"])
+        return web.Response(status=204)
+
     async def _run(self, request: web.Request) -> web.StreamResponse:
         _check_user(request)
         return await _stream(request, self._sender.run(await message_of(request, RunRequest)))
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         _check_user(request)
-        after = request.query.get("after", "0")
-        if not after.isdecimal() or len(after) > 18:
-            raise BadMessage("`after` is the number of an event")
+        wish = _wish(request, request.match_info["job"])
+        return await _stream(request, self._sender.follow(wish.job, wish.after, wish.results))
+
+    async def _put(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
         job = JobId(request.match_info["job"])
-        return await _stream(request, self._sender.follow(job, int(after), request.query.get("results")))
+        return await _stream(request, self._sender.put(job, await message_of(request, PutRequest)))
+
+    async def _channel(self, request: web.Request) -> web.WebSocketResponse:
+        _check_user(request)
+        job = request.query.get("job")
+        wish = _wish(request, job) if job else None
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False)
+        await socket.prepare(request)
+        news, tell = self._sender.channel(wish or decode(await socket.receive_bytes(), RunRequest))
+        told: Any = Told
+        await converse(socket, _pour(news, socket.send_bytes), lambda data: tell(decode(data, told)))
+        return socket
 
     async def _stop(self, request: web.Request) -> web.Response:
         _check_user(request)
@@ -139,19 +183,31 @@ async def _stream(request: web.Request, news: AsyncGenerator[News]) -> web.Strea
     response = web.StreamResponse()
     response.enable_chunked_encoding()
     await response.prepare(request)
+    await _pour(news, response.write)
+    await response.write_eof()
+    return response
+
+
+async def _pour(news: AsyncGenerator[News], write: Callable[[bytes], Awaitable[None]]) -> None:
+    """Write all news as frames; an error is the last of them."""
     try:
         async with aclosing(news):
             async for item in news:
-                await response.write(frame(item))
+                await write(frame(item))
     except HomieError as error:
-        await response.write(frame(Refused.because(error)))
+        await write(frame(Refused.because(error)))
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        await response.write(frame(Refused.because(HomieError("an error inside the daemon; see its log"))))
-    await response.write_eof()
-    return response
+        log.exception("the news of a job failed")
+        await write(frame(Refused.because(HomieError("an error inside the daemon; see its log"))))
+
+
+def _wish(request: web.Request, job: str) -> Follow:
+    """Return which job is to be followed from where on."""
+    if not re.fullmatch("[0-9a-f]{12}", job):
+        raise BadMessage("`job` is no id of a job")
+    return Follow(job=JobId(job), after=after_of(request), results=request.query.get("results"))
 
 
 def _check_user(request: web.Request) -> None:

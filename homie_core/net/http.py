@@ -1,10 +1,12 @@
-"""What the peer API and the local API have in common: message bodies, and errors that say why."""
+"""What the peer API and the local API have in common: messages, and errors that say why."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from homie_core.model.control import Refused
 from homie_core.model.errors import BadMessage, HomieError
@@ -29,9 +31,41 @@ async def message_of(request: web.Request, kind: type[T]) -> T:
     return decode(await request.read(), kind)
 
 
+def after_of(request: web.Request) -> int:
+    """Return after which event the caller wants to read; -1: from a session's newest cell on."""
+    text = request.query.get("after", "0")
+    if not re.fullmatch("-1|[0-9]{1,18}", text):
+        raise BadMessage("`after` is the number of an event, or -1")
+    return int(text)
+
+
 def answer(message: object, status: int = 200) -> web.Response:
     """Return a response with this message."""
     return web.Response(status=status, body=encode(message), content_type="application/msgpack")
+
+
+async def converse(
+    socket: web.WebSocketResponse, telling: Coroutine[Any, Any, None], hear: Callable[[bytes], Awaitable[None]]
+) -> None:
+    """Tell and hear at the same time, until all is told or the other side leaves; then close the socket."""
+
+    async def listen() -> None:
+        async for message in socket:
+            if message.type is not WSMsgType.BINARY:
+                raise BadMessage("only binary messages mean something here")
+            await hear(message.data)
+
+    tasks = asyncio.create_task(telling, name="tell"), asyncio.create_task(listen(), name="listen")
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await socket.close()
 
 
 @web.middleware

@@ -4,12 +4,13 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
+import msgspec
 
 from homie_core.model.control import Refused
 from homie_core.model.errors import BadMessage, HomieError, PeerUnreachable, TransferError
@@ -17,6 +18,7 @@ from homie_core.model.event import Accepted, Record
 from homie_core.model.job import FileRef, JobSpec
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Hello
+from homie_core.model.session import Input, Missing, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, Unframer, decode, encode
 from homie_core.net.http import CHUNK
 from homie_core.net.server import PING, Sink
@@ -26,11 +28,19 @@ _ADVICE = "a different secret? Compare `homie whoami` on both machines"
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=4.0, sock_read=30.0)
 
 
+class Outbox(Protocol):
+    """What a session is told, kept until its host has taken it."""
+
+    def sending(self) -> AsyncIterator[Input]: ...
+
+    def taken(self, taken: Taken) -> None: ...
+
+
 class Link:
     """The way to one node at one address; `expect` is the only id that may answer there (None: learn it)."""
 
     def __init__(self, address: str, port: int, expect: PeerId | None, context: ssl.SSLContext) -> None:
-        self.place = (address, port)
+        self.address = (address, port)
         self._where = f"{address}:{port}"
         self._base = f"https://{address}:{port}/v1"
         self._pin = Pin(expect)
@@ -90,8 +100,19 @@ class Link:
                 sink.write(chunk)
                 progress(len(chunk))
 
-    async def events(self, job: JobId, after: int) -> AsyncIterator[Record]:
-        """Yield the job's records from `after` + 1 on, each number once and in order, until the link ends."""
+    async def expect(self, job: JobId, place: Place) -> Missing:
+        """Ask which of these files a running session has not been sent."""
+        return decode(await self._post(f"/jobs/{job}/expect", encode(place)), Missing)
+
+    async def place(self, job: JobId, place: Place) -> None:
+        """Ask the node to put files that it was sent into a session's folder."""
+        await self._post(f"/jobs/{job}/place", encode(place))
+
+    async def events(self, job: JobId, after: int, outbox: Outbox | None = None) -> AsyncIterator[Record]:
+        """Yield the job's records from `after` + 1 on, each number once and in order, until the link ends.
+
+        With -1, they begin where a session's newest cell does. Meanwhile it hears what is in the outbox.
+        """
         url = f"{self._base}/jobs/{job}/events?after={after}"
         unframer = Unframer()
         async with (
@@ -99,13 +120,17 @@ class Link:
             self._session.ws_connect(
                 url, ssl=self._context, heartbeat=PING, max_msg_size=2 * MAX_MESSAGE
             ) as socket,
+            _sending(socket, outbox),
         ):
             async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT and outbox:
+                    outbox.taken(_taken(message.data))
+                    continue
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     raise BadMessage(f"{self._where} sent something that is no event")
                 for data in unframer.feed(message.data):
                     record = decode(data, Record)
-                    after += 1
+                    after = record.seq if after < 0 else after + 1
                     if record.seq != after:
                         raise BadMessage(f"{self._where} sent event {record.seq} where {after} was due")
                     yield record
@@ -154,6 +179,32 @@ class Link:
             if isinstance(error.__cause__, HomieError):
                 raise error.__cause__ from None  # raised by what gave the bytes of an upload
             raise PeerUnreachable(f"the link to {self._where} broke ({error})") from error
+
+
+@asynccontextmanager
+async def _sending(socket: aiohttp.ClientWebSocketResponse, outbox: Outbox | None) -> AsyncIterator[None]:
+    """Send what comes into the outbox, all that was not taken first."""
+
+    async def send(outbox: Outbox) -> None:
+        with suppress(ConnectionError):  # the receiving side says what that means
+            async for said in outbox.sending():
+                await socket.send_bytes(encode(said))
+
+    if outbox is None:
+        yield
+        return
+    task = asyncio.create_task(send(outbox), name="send inputs")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _taken(text: str) -> Taken:
+    try:
+        return msgspec.json.decode(text, type=Taken)
+    except msgspec.DecodeError as error:
+        raise BadMessage(f"not a valid message: {error}") from error
 
 
 async def read_chunks(path: Path, size: int, progress: Callable[[int], None]) -> AsyncIterator[bytes]:

@@ -3,7 +3,11 @@
 POST /v1/hello                          who are you, what do you offer
 POST /v1/jobs                           take this job (the same id again: the same answer)
 PUT  /v1/jobs/{job}/inputs/{digest}     here is a file of it
-GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on, until it has ended
+GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on (-1: from the newest cell on), until
+                                        it has ended; the other way,
+                                        for a session, what it is told, answered by what was taken (text)
+POST /v1/jobs/{job}/expect              which of these files for a running session are missing
+POST /v1/jobs/{job}/place               put them into its folder
 GET  /v1/jobs/{job}/results/{digest}    a file it made
 POST /v1/jobs/{job}/stop                stop it
 DELETE /v1/jobs/{job}                   it has ended and its submitter has everything
@@ -11,21 +15,22 @@ DELETE /v1/jobs/{job}                   it has ended and its submitter has every
 The caller is the id of its certificate; a job answers to its own submitter only.
 """
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from aiohttp import WSMsgType, web
+import msgspec
+from aiohttp import web
 
-from homie_core.model.errors import BadMessage
 from homie_core.model.event import Accepted
 from homie_core.model.job import JobSpec
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.peer import Hello
-from homie_core.net.http import CHUNK, answer, application, message_of
+from homie_core.model.session import Input, Missing, Place, Taken
+from homie_core.model.wire import MAX_MESSAGE, decode
+from homie_core.net.http import CHUNK, after_of, answer, application, converse, message_of
 from homie_core.net.tls import peer_id_of
 
 JOB = "{job:[0-9a-f]{12}}"
@@ -51,6 +56,12 @@ class Host(Protocol):
 
     def receive(self, caller: PeerId, job: JobId, digest: Digest) -> AbstractContextManager[Sink]: ...
 
+    def expect(self, caller: PeerId, job: JobId, place: Place) -> Missing: ...
+
+    async def place(self, caller: PeerId, job: JobId, place: Place) -> None: ...
+
+    async def tell(self, caller: PeerId, job: JobId, said: Input) -> Taken: ...
+
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]: ...
 
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path: ...
@@ -69,6 +80,8 @@ class PeerServer:
         app.router.add_post("/v1/hello", self._hello)
         app.router.add_post("/v1/jobs", self._offer)
         app.router.add_put(f"/v1/jobs/{JOB}/inputs/{DIGEST}", self._receive)
+        app.router.add_post(f"/v1/jobs/{JOB}/expect", self._expect)
+        app.router.add_post(f"/v1/jobs/{JOB}/place", self._place)
         app.router.add_get(f"/v1/jobs/{JOB}/events", self._events)
         app.router.add_get(f"/v1/jobs/{JOB}/results/{DIGEST}", self._result)
         app.router.add_post(f"/v1/jobs/{JOB}/stop", self._stop)
@@ -96,24 +109,24 @@ class PeerServer:
                 sink.write(chunk)
         return web.Response(status=204)
 
+    async def _expect(self, request: web.Request) -> web.Response:
+        return answer(self._host.expect(_caller(request), _job(request), await message_of(request, Place)))
+
+    async def _place(self, request: web.Request) -> web.Response:
+        await self._host.place(_caller(request), _job(request), await message_of(request, Place))
+        return web.Response(status=204)
+
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        after = request.query.get("after", "0")
-        if not after.isdecimal() or len(after) > 18:
-            raise BadMessage("`after` is the number of an event")
-        events = self._host.events(_caller(request), _job(request), int(after))
-        socket = web.WebSocketResponse(heartbeat=PING, max_msg_size=CHUNK, compress=False)
+        caller, job = _caller(request), _job(request)
+        events = self._host.events(caller, job, after_of(request))
+        socket = web.WebSocketResponse(heartbeat=PING, max_msg_size=MAX_MESSAGE, compress=False)
         await socket.prepare(request)
-        sending = asyncio.create_task(_send(socket, events), name="send events")
-        hearing = asyncio.create_task(_until_closed(socket), name="until the reader leaves")
-        try:
-            await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            for task in (sending, hearing):
-                task.cancel()
-            await asyncio.gather(sending, hearing, return_exceptions=True)
-            await socket.close()
+
+        async def hear(data: bytes) -> None:
+            taken = await self._host.tell(caller, job, decode(data, Input))
+            await socket.send_str(msgspec.json.encode(taken).decode())
+
+        await converse(socket, _send(socket, events), hear)
         return socket
 
     async def _result(self, request: web.Request) -> web.StreamResponse:
@@ -140,16 +153,6 @@ class PeerServer:
 async def _send(socket: web.WebSocketResponse, events: AsyncIterator[bytes]) -> None:
     async for data in events:
         await socket.send_bytes(data)
-
-
-async def _until_closed(socket: web.WebSocketResponse) -> None:
-    while (await socket.receive()).type not in (
-        WSMsgType.CLOSE,
-        WSMsgType.CLOSING,
-        WSMsgType.CLOSED,
-        WSMsgType.ERROR,
-    ):
-        pass
 
 
 def _job(request: web.Request) -> JobId:

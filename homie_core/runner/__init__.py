@@ -4,7 +4,10 @@ __main__.py  the loop between host, program and spool
 child.py     the job's program, its pipes, and whatever it leaves behind
 spool.py     records on disk until the host has them
 frames.py    what host and runner say to each other; the host uses it too
-cell.py      runs one notebook cell
+kernel.py    a live IPython kernel, the program of a session
+messages.py  how its messages travel; the notebook outside uses it too
+files.py     files that come while a session runs
 
-Standard library only, Python 3.11 or newer, and few imports: each of them is paid at the start of every job.
+Standard library only (but for kernel.py), Python 3.11 or newer, and few imports: each is paid at the start of
+every job.
 """

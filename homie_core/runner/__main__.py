@@ -13,20 +13,30 @@ import time
 
 sys.path.insert(0, __file__.removesuffix("/homie_core/runner/__main__.py"))
 
-from homie_core.runner.child import Child, Pipe, Prepared, kill_everything, reap, widen
+from homie_core.runner.child import Child, Pipe, kill_everything, reap, widen
+from homie_core.runner.files import Incoming
 from homie_core.runner.frames import (
     ACK,
+    BUSY,
+    CLOSE,
+    DATA,
     EXITED,
+    FILE,
+    INPUT,
     MAX_RECORD,
+    MESSAGES,
+    PLACED,
     PREPARE,
-    RAISED,
     REPLAY,
+    RESTART,
+    RESTARTED,
     SIGNAL,
     START,
     STARTED,
     Commands,
     answer_to,
 )
+from homie_core.runner.messages import ENVIRONMENT, RECORD, pack
 from homie_core.runner.spool import Spool
 
 TERM_GRACE = 2.0
@@ -48,14 +58,22 @@ class Runner:
         self.spool = Spool(folder)
         self.commands = Commands()
         self.child: Child | None = None
-        self.prepared: Prepared | None = None
+        self.prepared: Child | None = None
+        """A kernel that waits to be the child."""
         self.host_may_come = True
         """False once stdin has ended: nobody can connect over it again."""
         self.listening = False
         """Whether a host has connected and its end of stdout is open."""
         self.answer = b""
         """What is left to send of the answer to REPLAY."""
-        self.report = bytearray()
+        self.said = bytearray()
+        """The beginning of a record of the kernel's that is not whole yet."""
+        self.incoming: Incoming | None = None
+        self.restarting = False
+        self.early = bytearray()
+        """What the next kernel is to hear, while the one before is on its way out."""
+        self.timeout = 0.0
+        """Seconds that the program may run; in a session, without a word from outside."""
         self.deadline: float | None = None
         """When the program is told to end; then, when it is killed; None when it is not waited for."""
         self.too_late = False
@@ -86,6 +104,8 @@ class Runner:
                 if pipe.fd in ready:
                     self.take(pipe, now)
             if self.child:
+                if self.child.inbox and self.child.inbox.fd in ready:
+                    self.child.inbox.flush()
                 self.watch(self.child, now)
             if self.listening:
                 self.send()
@@ -101,6 +121,8 @@ class Runner:
             times.append(self.over_since + LAST_GRACE)
         if self.listening and (self.answer or self.spool.pending):
             poll.register(HOST_OUT, select.POLLOUT)
+        if self.child and self.child.inbox and self.child.inbox.waiting:
+            poll.register(self.child.inbox.fd, select.POLLOUT)
         if self.child and (self.killed or not self.spool.full):
             for pipe in self.child.pipes:
                 if pipe.due <= now or not self.child.running:
@@ -126,13 +148,39 @@ class Runner:
                 self.replay(**json.loads(payload))
             elif kind == PREPARE and self.child is None and self.prepared is None:
                 wish = json.loads(payload)
-                self.prepared = Prepared(wish["argv"], {**os.environ, **wish["env"]}, wish["cwd"])
+                argv, env, cwd = self.placed(wish["argv"], wish["env"], wish["cwd"])
+                self.prepared = Child(argv, {**os.environ, **env}, cwd, session=True)
             elif kind == START and self.child is None:
                 self.start(now, **json.loads(payload))
             elif kind == ACK:
                 self.spool.acknowledge(number)
             elif kind == SIGNAL and number < signal.NSIG and self.child and self.child.running:
                 self.child.send_signal(number)
+            elif self.child and self.child.inbox and self.child.running:
+                self.obey(self.child, kind, payload, now)
+
+    def obey(self, child: Child, kind: int, payload: bytes, now: float) -> None:
+        """Do what the host says to a session."""
+        assert child.inbox
+        if not self.too_late:
+            self.deadline = now + self.timeout
+        if kind == INPUT and self.restarting:
+            self.early += payload
+        elif kind == INPUT:
+            child.inbox.put(payload)
+        elif kind == CLOSE:
+            child.inbox.close()
+        elif kind == RESTART:
+            self.restarting = True
+            kill_everything(child)
+        elif kind == FILE:
+            self.incoming = Incoming(child.cwd, **json.loads(payload))
+        elif kind == DATA and self.incoming:
+            self.incoming.write(payload)
+        if self.incoming and self.incoming.complete:
+            self.incoming.publish()
+            self.spool.append(PLACED, self.incoming.error.encode())
+            self.incoming = None
 
     def replay(self, after: int, nonce: str) -> None:
         """A host has connected: answer, then send everything after what it has."""
@@ -141,14 +189,27 @@ class Runner:
         self.listening = True
 
     def start(
-        self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, report: bool
+        self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, session: bool
     ) -> None:
-        """Start the program."""
+        """Start the program, or let the kernel that waits be it."""
+        argv, env, cwd = self.placed(argv, env, cwd)
         self.spool.append(STARTED, b"")
-        prepared, self.prepared = self.prepared, None
-        env = {**os.environ, **env}
-        self.child = (prepared and prepared.use(argv, env)) or Child(argv, env, cwd, report)
-        self.deadline = now + timeout
+        waiting, self.prepared = self.prepared, None
+        if waiting and waiting.pid in dict(reap()):
+            waiting.running = False
+        if waiting and waiting.inbox and waiting.running and session and waiting.argv == argv:
+            waiting.inbox.put(pack(ENVIRONMENT, [json.dumps(env).encode()]))
+            waiting.env = {**os.environ, **env}
+            self.child = waiting
+        else:
+            if waiting:
+                waiting.discard()
+            self.child = Child(argv, {**os.environ, **env}, cwd, session)
+        self.timeout, self.deadline = timeout, now + timeout
+
+    def placed(self, argv: list[str], env: dict[str, str], cwd: str) -> tuple[list[str], dict[str, str], str]:
+        """Return a program as it is found here; in a sandbox, everything has the place that it is said to have."""
+        return argv, env, cwd
 
     def take(self, pipe: Pipe, now: float) -> None:
         """Move what the program wrote into the spool."""
@@ -156,10 +217,24 @@ class Runner:
         data = pipe.read(now)
         if data is None:
             self.child.close(pipe)
-        elif pipe.kind == RAISED:
-            self.report += data[: MAX_RECORD - len(self.report)]
+        elif pipe.kind == MESSAGES:
+            self.cut(data)
         elif data:
             self.spool.append(pipe.kind, data)
+
+    def cut(self, data: bytes) -> None:
+        """Move the kernel's records into the spool, those that are whole."""
+        self.said += data
+        at = 0
+        while len(self.said) - at >= RECORD.size:
+            kind, length = RECORD.unpack_from(self.said, at)
+            if kind not in (MESSAGES, BUSY) or length > MAX_RECORD:
+                raise ValueError("the job wrote nonsense into its kernel's pipe")
+            if len(self.said) - at < RECORD.size + length:
+                break
+            self.spool.append(kind, bytes(self.said[at + RECORD.size : at + RECORD.size + length]))
+            at += RECORD.size + length
+        del self.said[:at]
 
     def watch(self, child: Child, now: float) -> None:
         """Enforce the deadline, notice the end, and see that everything ends with the program."""
@@ -167,6 +242,10 @@ class Runner:
             if pid == child.pid:
                 self.status, child.running = status, False
                 self.deadline, self.drain_until = None, now + DRAIN_GRACE
+        if self.restarting and not child.running:
+            kill_everything(child)
+            self.restart(child, now)
+            return
         if self.deadline is not None and now >= self.deadline:
             if self.too_late:
                 kill_everything(child)
@@ -183,15 +262,20 @@ class Runner:
             self.conclude()
             self.drain_until, self.over_since = None, now
 
+    def restart(self, child: Child, now: float) -> None:
+        """Put another kernel in the place of the one that has ended."""
+        self.restarting, self.status, self.drain_until = False, None, None
+        self.said.clear()
+        self.spool.append(RESTARTED, b"")
+        self.child = child.again()
+        assert self.child.inbox
+        self.child.inbox.put(bytes(self.early))
+        self.early.clear()
+        self.deadline = now + self.timeout
+
     def conclude(self) -> None:
-        """Write the last records."""
+        """Write the last record."""
         assert self.status is not None
-        try:
-            json.loads(self.report)
-        except ValueError:
-            pass  # a cell that did not raise, or was killed while it reported
-        else:
-            self.spool.append(RAISED, bytes(self.report))
         ended = {
             "status": self.status if self.status >= 0 else None,
             "signal": -self.status if self.status < 0 else None,

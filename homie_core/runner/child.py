@@ -1,19 +1,12 @@
-"""The job's program: started in a session of its own, read through pipes, ended with all it leaves behind."""
+"""The job's program: started in a session of its own, spoken to through pipes, ended with all it leaves behind."""
 
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import signal
 
-from homie_core.runner.frames import MAX_RECORD, RAISED, STDERR, STDOUT
-
-REPORT_FD = 3
-"""Where a cell reports its exception; its program finds the number in HOMIE_REPORT."""
-
-GO_FD = 4
-"""Where a program that was started in advance hears what to do; it finds the number in HOMIE_GO."""
+from homie_core.runner.frames import MAX_RECORD, MESSAGES, STDERR, STDOUT
 
 PIPE = 1 << 20
 """What a pipe should hold: a flood then costs few wake-ups."""
@@ -41,29 +34,73 @@ class Pipe:
             data = os.read(self.fd, MAX_RECORD)
         except BlockingIOError:
             return b""
-        self.due = now if len(data) >= FLOOD else now + GATHER
+        # A kernel gathers by itself, and somebody waits for its answer.
+        self.due = now if len(data) >= FLOOD or self.kind == MESSAGES else now + GATHER
         return data or None
 
 
-class Child:
-    """A running program; with `go`, one that was started in advance and waits on that pipe."""
+class Inbox:
+    """What a kernel is to hear: kept until its pipe takes it."""
 
-    def __init__(
-        self, argv: list[str], env: dict[str, str], cwd: str, report: bool, go: int | None = None
-    ) -> None:
-        self.pipes = [Pipe(STDOUT), Pipe(STDERR), *([Pipe(RAISED)] if report else [])]
-        if report:
-            env = {**env, "HOMIE_REPORT": str(REPORT_FD)}
-        inner = [pipe.inner for pipe in self.pipes]
-        if go is not None:
-            assert report, "its pipe comes behind the one for the report"
-            env, inner = {**env, "HOMIE_GO": str(GO_FD)}, [*inner, go]
+    def __init__(self) -> None:
+        self.inner, self.fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        widen(self.fd)
+        self.waiting = bytearray()
+        self._closing = False
+
+    def put(self, data: bytes) -> None:
+        """Say this after all that was said before."""
+        self.waiting += data
+        self.flush()
+
+    def close(self) -> None:
+        """Say nothing more, once all is said."""
+        self._closing = True
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand over as much as the pipe takes now."""
+        try:
+            while self.waiting:
+                del self.waiting[: os.write(self.fd, self.waiting[:PIPE])]
+        except BlockingIOError:
+            return
+        except OSError:  # it is no more; its end says so
+            self.waiting.clear()
+        if self._closing and self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Child:
+    """A running program; in a `session`, a kernel with one more pipe out and one in (see messages.py)."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: str, session: bool) -> None:
+        self.argv, self.env, self.cwd, self.session = argv, env, cwd, session
+        kinds = (STDOUT, STDERR, MESSAGES) if session else (STDOUT, STDERR)
+        self.pipes = [Pipe(kind) for kind in kinds]
+        self.inbox = Inbox() if session else None
+        inner = [pipe.inner for pipe in self.pipes] + ([self.inbox.inner] if self.inbox else [])
         self.pid = os.fork()
         if self.pid == 0:
             _become(argv, env, cwd, inner)
-        for pipe in self.pipes:
-            os.close(pipe.inner)
+        for fd in inner:
+            os.close(fd)
         self.running = True
+
+    def again(self) -> "Child":
+        """Return the same program, started anew; this one has ended."""
+        self.abandon()
+        return Child(self.argv, self.env, self.cwd, self.session)
+
+    def abandon(self) -> None:
+        """Hear and say nothing more."""
+        for pipe in list(self.pipes):
+            self.close(pipe)
+        if self.inbox:
+            self.inbox.waiting.clear()
+            self.inbox.close()
 
     def close(self, pipe: Pipe) -> None:
         """This one has come to its end."""
@@ -75,36 +112,13 @@ class Child:
         with contextlib.suppress(OSError):  # gone already, or no such signal
             os.killpg(self.pid, number)
 
-
-class Prepared:
-    """A program started in advance: all but its last argument is known."""
-
-    def __init__(self, argv: list[str], env: dict[str, str], cwd: str) -> None:
-        self.argv = argv
-        go, self._go = os.pipe()
-        self.child = Child(argv, env, cwd, report=True, go=go)
-        os.close(go)
-
-    def use(self, argv: list[str], env: dict[str, str]) -> Child | None:
-        """Let it go on as this program; None if it was prepared for another, or is no more."""
-        usable = self.argv[:-1] == argv[:-1]
-        if usable:
-            try:
-                os.write(self._go, json.dumps({"argument": argv[-1], "env": env}).encode())
-            except OSError:
-                usable = False
-        os.close(self._go)
-        if not usable:
-            self._end()
-            return None
-        return self.child
-
-    def _end(self) -> None:
-        os.kill(self.child.pid, signal.SIGKILL)
-        os.waitpid(self.child.pid, 0)
-        self.child.running = False
-        for pipe in list(self.child.pipes):
-            self.child.close(pipe)
+    def discard(self) -> None:
+        """End it now: it was started in advance and is not needed."""
+        if self.running:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.running = False
+        self.abandon()
 
 
 def kill_everything(child: Child) -> None:
@@ -150,9 +164,9 @@ def _become(argv: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> N
         ):  # Python ignores them, and a program would inherit that
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for at, fd in enumerate(fds, start=1):
+        safe = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1 + len(fds)) for fd in fds]  # none lies in another's place
+        for at, fd in enumerate(safe, start=1):
             os.dup2(fd, at)
-            os.set_inheritable(at, True)  # dup2 onto itself leaves it closed on exec
         os.chdir(cwd)
         os.execvpe(argv[0], argv, env)  # noqa: S606
     except OSError as error:

@@ -13,13 +13,21 @@ HEADER = struct.Struct(">BQI")
 """Kind, number, length of the payload in bytes."""
 
 REPLAY, START, ACK, SIGNAL, PREPARE = 1, 2, 3, 4, 5
-"""Host to runner. REPLAY: JSON {after, nonce}. START: JSON {argv, env, cwd, timeout, report}. ACK: records up to
+"""Host to runner. REPLAY: JSON {after, nonce}. START: JSON {argv, env, cwd, timeout, session}. ACK: records up to
 this number are safe on the host. SIGNAL: the number is a signal for the program's process group. PREPARE: JSON
-{argv, env, cwd}, a program that gets ready now and hears its last argument and environment at START."""
+{argv, env, cwd}: a kernel that gets ready now and hears the rest of its environment at START."""
 
-STARTED, STDOUT, STDERR, RAISED, EXITED = 16, 17, 18, 19, 20
-"""Runner to host, numbered 1, 2, 3, ... RAISED: JSON {ename, evalue, traceback}. EXITED comes last: JSON {status,
-signal, deadline}."""
+INPUT, RESTART, CLOSE, FILE, DATA = 6, 7, 8, 9, 10
+"""Host to runner, in a session. INPUT: whole messages for its kernel. RESTART: another kernel in its place. CLOSE:
+the kernel is to end. FILE: JSON {name, size, executable}, then as much DATA as the file has."""
+
+STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
+"""Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline}."""
+
+MESSAGES, BUSY, RESTARTED, PLACED = 21, 22, 23, 24
+"""Runner to host, in a session. MESSAGES: the next bytes of the kernel's stream. BUSY: the id of the cell that it
+runs from now on, or nothing. RESTARTED: another kernel begins, and with it another stream. PLACED: the file is
+there, or in words why not."""
 
 MAX_RECORD = 256 << 10
 """Upper bound of a record's payload in bytes."""

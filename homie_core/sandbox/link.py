@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from homie_core.model.errors import BadMessage
-from homie_core.model.event import Output, Raised
+from homie_core.model.event import Busy, Messages, Output, Placed, Restarted
+from homie_core.model.job import FileRef
 from homie_core.model.wire import Frozen
-from homie_core.runner import frames
+from homie_core.runner import frames, messages
 from homie_core.sandbox.program import Program
 
 MAX_DISCARD = 16 << 20
@@ -53,7 +54,7 @@ class ProgramEnd(Frozen, frozen=True):
         return f"signal {self.signal}" if self.signal else ""
 
 
-Fact = ProgramStarted | Output | Raised | ProgramEnd
+Fact = ProgramStarted | Output | Messages | Busy | Restarted | Placed | ProgramEnd
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Link:
         await self._send(frames.frame(frames.START, 0, payload))
 
     async def prepare(self, program: Program) -> None:
-        """Start a program in advance; it goes on if `start` names the same with another last argument."""
+        """Start a kernel in advance; it goes on if `start` names the same."""
         await self._send(frames.frame(frames.PREPARE, 0, msgspec.json.encode(program)))
 
     async def ack(self, seq: int) -> None:
@@ -102,6 +103,29 @@ class Link:
     async def signal(self, number: int) -> None:
         """Send a signal to the program's process group."""
         await self._send(frames.frame(frames.SIGNAL, number))
+
+    async def say(self, data: bytes) -> None:
+        """Say whole messages to a session's kernel."""
+        await self._send(frames.frame(frames.INPUT, 0, data))
+
+    async def interrupt(self) -> None:
+        """Interrupt the cell that a session's kernel runs, or was told to run."""
+        await self.say(messages.pack(messages.INTERRUPT, ()))
+
+    async def restart(self) -> None:
+        """Put another kernel in the place of a session's."""
+        await self._send(frames.frame(frames.RESTART, 0))
+
+    async def finish(self) -> None:
+        """Let a session's kernel end."""
+        await self._send(frames.frame(frames.CLOSE, 0))
+
+    async def place(self, file: FileRef, content: Iterator[bytes]) -> None:
+        """Write a file into a session's folder; `Placed` tells how it went."""
+        about = {"name": file.name, "size": file.size, "executable": file.executable}
+        await self._send(frames.frame(frames.FILE, 0, msgspec.json.encode(about)))
+        for chunk in content:
+            await self._send(frames.frame(frames.DATA, 0, chunk))
 
     def close(self) -> None:
         """Hang up: what still comes is for nobody."""
@@ -151,10 +175,16 @@ def _fact(kind: int, payload: bytes) -> Fact:
                 return ProgramStarted()
             case frames.STDOUT | frames.STDERR:
                 return Output(stream=1 if kind == frames.STDOUT else 2, data=payload)
-            case frames.RAISED:
-                return msgspec.json.decode(payload, type=Raised)
+            case frames.MESSAGES:
+                return Messages(data=payload)
+            case frames.BUSY:
+                return msgspec.convert({"cell": payload.decode()}, Busy)
+            case frames.RESTARTED:
+                return Restarted()
+            case frames.PLACED:
+                return msgspec.convert({"error": payload.decode()}, Placed)
             case frames.EXITED:
                 return msgspec.json.decode(payload, type=ProgramEnd)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(f"the sandbox sent nonsense: {error}") from error
     raise BadMessage(f"the sandbox sent a record of unknown kind {kind}")

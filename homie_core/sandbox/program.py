@@ -4,12 +4,15 @@ from homie_core.model.job import JobSpec, Kind, Limits
 from homie_core.model.wire import Frozen
 from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, WORK
 
-CELL = f"{RUNNER}/homie_core/runner/cell.py"
-
+KERNEL = ("python3", "-P", f"{RUNNER}/homie_core/runner/kernel.py")
+"""What a session runs."""
 
 HOME = "/tmp"  # noqa: S108 - inside: private to the job
-RUNNER_REQUIREMENTS = ("ipykernel>=6.29", "ipython>=8.20")
-"""What a cell needs around it, whatever the image has."""
+RUNNER_REQUIREMENTS = ("ipykernel>=7.1", "ipywidgets>=8.1")
+"""What a session finds, whatever the image has."""
+
+SILENCE = 60.0
+"""Seconds that a runner waits longer for a word from outside than a session may be idle: its host comes first."""
 
 
 class Program(Frozen, frozen=True):
@@ -18,28 +21,25 @@ class Program(Frozen, frozen=True):
     argv: tuple[str, ...]
     env: dict[str, str]
     timeout: float
-    """Seconds of running time."""
+    """Seconds of running time; in a session, seconds without a word from outside."""
     cwd: str = WORK
-    report: bool = False
-    """Whether it reports its exception apart (a cell)."""
+    session: bool = False
+    """Whether it is a kernel that is spoken to."""
 
 
 def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
-    """Return how the job's entry is run, with so many environments mounted, the first found first."""
-    env = _environment(limits, environments)
-    entry = f"{WORK}/{spec.entry}"
-    if spec.kind is Kind.CELL:
-        return Program(argv=(*_CELL, entry), env=env, timeout=limits.timeout, report=True)
-    return Program(argv=("python3", entry, *spec.args), env=env, timeout=limits.timeout)
+    """Return how the job is run, with so many environments mounted, the first found first."""
+    if spec.kind is Kind.SESSION:
+        return session_program(limits, environments)
+    env = {**_environment(limits, environments), "MPLBACKEND": "agg"}
+    return Program(argv=("python3", f"{WORK}/{spec.entry}", *spec.args), env=env, timeout=limits.timeout)
 
 
-def preparation(limits: Limits, environments: int) -> Program:
-    """Return what may be started before the job is known: a cell that waits to hear which."""
-    env = _environment(limits, environments)
-    return Program(argv=(*_CELL, ""), env=env, timeout=limits.timeout, report=True)
-
-
-_CELL = ("python3", "-P", CELL)
+def session_program(limits: Limits, environments: int) -> Program:
+    """Return how a session's kernel is run; the same whatever the session, so it may be started in advance."""
+    env = {**_environment(limits, environments), "TERM": "xterm-color"}
+    timeout = limits.timeout + limits.idle + SILENCE
+    return Program(argv=KERNEL, env=env, timeout=timeout, session=True)
 
 
 def _environment(limits: Limits, environments: int) -> dict[str, str]:
@@ -49,7 +49,6 @@ def _environment(limits: Limits, environments: int) -> dict[str, str]:
         "IPYTHONDIR": f"{HOME}/.ipython",
         "LANG": "C.UTF-8",
         "MPLCONFIGDIR": f"{HOME}/.matplotlib",
-        "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "PYTHONPATH": ":".join(f"{ENVIRONMENTS}/{number}" for number in range(environments)),

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from notebook_runs import difference, run
-from notebook_set import JAVASCRIPT, NOTEBOOKS
+from notebook_set import JAVASCRIPT, NOTEBOOKS, PACKAGES
 from pair import Pair
 
-MAGIC = ""
-"""On top of each cell of the second run. `%%homie` as soon as its cells keep their variables; until then what is
-shown is that two runs here can be compared."""
+MAGIC = "%%homie"
+"""On top of each cell of the second run. Empty, two runs here are compared: what differs then is no fault of Homie's."""
 MATPLOTLIB = Path(__file__).parents[2] / ".cache" / "test" / "matplotlib"
 """Its list of fonts, which takes seconds to make."""
 
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def pair(base_image: str) -> Iterator[Pair]:
-    with Pair() as pair:
+    with Pair(desk={"packages": ", ".join(f"{name}=={version(name)}" for name in PACKAGES)}) as pair:
         yield pair
 
 
