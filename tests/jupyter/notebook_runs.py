@@ -10,9 +10,12 @@ the other.
 
 import asyncio
 import contextlib
+import copy
 import difflib
 import json
+import queue
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+from homie_jupyter.safe import Filter
 
 WITHIN = 120
 """Seconds that one cell gets."""
@@ -42,7 +48,7 @@ class Cell:
 
 
 async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "") -> NotebookNode:
-    """Run the cells in a new kernel, each with `magic` on top; return the notebook.
+    """Run the cells in a new kernel, each with `magic` on top, and end its session; return the notebook.
 
     AssertionError or CellExecutionError if a cell fails that should not, or the other way round.
     """
@@ -54,12 +60,16 @@ async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "") -> Not
         node = nbformat.v4.new_code_cell(f"{magic}\n{source}" if magic else source)
         node.metadata.update(answers=list(cell.answers), tags=[FAILS] * cell.fails)
         notebook.cells.append(node)
+    if magic:
+        notebook.cells.append(nbformat.v4.new_code_cell("%homie end"))
     where = {"metadata": {"path": str(folder)}}
     await Client(notebook, timeout=WITHIN, kernel_name="python3", resources=where).async_execute()
     for node in notebook.cells:
         expected = "error" if FAILS in node.metadata.get("tags", ()) else "ok"
         assert node.metadata.reply == expected, f"{node.metadata.reply}, not {expected}:\n{node.source}"
         assert not node.metadata.get("answers"), f"not asked for {node.metadata.answers}:\n{node.source}"
+    if magic:
+        del notebook.cells[-1]
     return notebook
 
 
@@ -74,6 +84,27 @@ class Client(NotebookClient):
         super().__init__(notebook, on_cell_executed=self._executed, **options)
         self._cells: dict[str, tuple[NotebookNode, int]] = {}
         self._comms: set[str] = set()
+
+    async def async_start_new_kernel_client(self) -> Any:
+        """Look for replies every 50 ms.
+
+        When nbclient tells a kernel of an Output widget's outputs, on the socket on which it waits for a reply,
+        the reply that comes meanwhile wakes nobody (a ZeroMQ descriptor tells of a message once).
+        """
+        client = await super().async_start_new_kernel_client()
+        wait_for_reply = client.shell_channel.get_msg
+
+        async def get_msg(timeout: float) -> Any:
+            until = time.monotonic() + timeout
+            while True:
+                try:
+                    return await wait_for_reply(timeout=0.05)
+                except queue.Empty:
+                    if time.monotonic() > until:
+                        raise
+
+        client.shell_channel.get_msg = get_msg
+        return client
 
     async def async_execute_cell(self, cell: NotebookNode, cell_index: int, **options: Any) -> NotebookNode:
         self.kc.allow_stdin = True
@@ -118,7 +149,27 @@ class Client(NotebookClient):
 
     def _executed(self, cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
         content = execute_reply["content"]
-        cell.metadata.update(reply=content["status"], payload=content.get("payload", []))
+        payload = content.get("payload", [])
+        cell.metadata.update(
+            reply=content["status"],
+            payload=[item for item in payload if item["source"] != "page"],
+        )
+        # A front end shows pages below the cell, or beside it.
+        for item in payload:
+            if item["source"] == "page":
+                cell.outputs.append(new_output("stream", name="stdout", text=item["data"]["text/plain"] + "\n"))
+
+
+def filtered(notebook: NotebookNode) -> NotebookNode:
+    """Return what a run would have shown, had a peer sent its outputs that is not trusted."""
+    notebook = copy.deepcopy(notebook)
+    models = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {"state": {}})
+    held = [output for model in models["state"].values() for output in model["state"].get("outputs", ())]
+    for output in (*held, *(output for cell in notebook.cells for output in cell.outputs)):
+        if "data" in output:
+            safe = Filter().bundle(output["data"], output["metadata"])
+            output["data"], output["metadata"] = safe.data, safe.metadata
+    return notebook
 
 
 def difference(one: NotebookNode, other: NotebookNode) -> str:
@@ -135,7 +186,9 @@ def difference(one: NotebookNode, other: NotebookNode) -> str:
 NOT_COMPARED = [
     ("0x", re.compile(r"\b0x[0-9a-f]{6,}\b"), "0x(address)"),
     ("/ipykernel_", re.compile(r"\S*/ipykernel_\d+/\d+\.py"), "(cell)"),
-    ("/site-packages/", re.compile(r"[^\s'\"]+/site-packages/"), "(packages)/"),
+    ("/site-packages/", re.compile(r"(?:/[^/\s'\"\x1b]+)+/site-packages/"), "(packages)/"),
+    ("/homie/env/", re.compile(r"/homie/env/\d+/"), "(packages)/"),
+    (".py, line ", re.compile(r"\b\d+\.py, line "), "(cell), line "),
     # IPython says in which cell, and how often a frame repeats, which is deeper or less deep in another kernel
     ("In[", re.compile(r"In\[\d+\]"), "In[]"),
     (" times)", re.compile(r"\(\d+ times\)"), "(n times)"),
