@@ -35,6 +35,8 @@ IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 UNFINISHED = shutil.ignore_patterns("building-*")
 FOUND_WITHIN = 20.0
 """Seconds that two nodes get to find each other."""
+WARM_WITHIN = 60.0
+"""Seconds that a node gets until its first sandbox waits."""
 END_WITHIN = 40.0
 """Seconds that a daemon gets to end by itself."""
 
@@ -77,6 +79,14 @@ class Node:
         """Return what `homie peers --json` says."""
         peers: list[dict[str, Any]] = json.loads(self.homie("peers", "--json").stdout)
         return peers
+
+    def wait_until_warm(self) -> None:
+        """Wait until a sandbox waits there in advance; AssertionError with the log if that takes too long."""
+        until = time.monotonic() + WARM_WITHIN
+        while not any((self.home / "pool").glob("*/etc")):
+            if time.monotonic() > until:
+                raise AssertionError(f"no sandbox waits on {self.name}\n{self.log()}")
+            time.sleep(0.1)
 
     def log(self) -> str:
         """Return the end of the daemon's log, for the message of a failed test."""

@@ -16,6 +16,7 @@ from homie_core.config import Config, split_peer
 from homie_core.daemon.gossip import Gossip, Me
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.links import Links
+from homie_core.daemon.memory import give_back
 from homie_core.daemon.offer import Offer
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.tasks import Tasks
@@ -93,8 +94,7 @@ class Node:
             await self._control.open()
             stack.push_async_callback(self._control.close)
             stack.push_async_callback(self._hosting.close, FAREWELL)
-            preparing = self._offer.prepare(self._id, self._hosting, self._gossip.announce)
-            self._tasks.start(preparing, "prepare the sandbox")
+            self._tasks.start(self._prepare(), "prepare the sandbox")
             self._tasks.start(self._tick(), "tick")
             for peer in self._config.peers:
                 self._tasks.start(self._add_known(peer), f"add {peer}")
@@ -205,11 +205,19 @@ class Node:
                 "another program? Use another port: homie config set worker_port 5557"
             ) from error
 
+    async def _prepare(self) -> None:
+        await self._offer.prepare(self._id, self._hosting, self._gossip.announce)
+        give_back()
+
     async def _tick(self) -> None:
+        given_back = self._journal.changes
         while True:
             await asyncio.sleep(TICK)
             self._hosting.tick()
             await self._offer.watch_gpus()
+            if self._journal.changes != given_back and not (self._runs.views() or self._hosting.jobs()):
+                given_back = self._journal.changes
+                give_back()  # jobs have been here and are gone, mine or others'
 
     async def _add_known(self, peer: str) -> None:
         """Try an address of the configuration; the peer table goes on trying."""

@@ -13,7 +13,7 @@ from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
 from homie_core.sandbox.base import Box, End, Interpreter
 from homie_core.sandbox.engine import Engine, NoContainer
-from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, pull, refuse_unfit
+from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, refuse_unfit
 from homie_core.sandbox.profile import (
     JOB_LABEL,
     NODE_LABEL,
@@ -24,6 +24,7 @@ from homie_core.sandbox.profile import (
     etc_files,
     job_profile,
 )
+from homie_core.sandbox.pull import pull
 
 PACKAGE = Path(__file__).parent
 JOB_UID = 10001
@@ -59,8 +60,7 @@ class Docker:
         try:
             found = await engine.call(engine.client.inspect_image, self.image)
         except NoContainer:
-            loop = asyncio.get_running_loop()
-            await engine.call(pull, engine, self.image, lambda said: _tell(loop, report, said))
+            await pull(engine.url, self.image, report)
             found = await engine.call(engine.client.inspect_image, self.image)
         self.identity = f"{found['Id']} {self._runtime}"
         if found["Id"] not in self._interpreters:
@@ -93,9 +93,7 @@ class Docker:
         return len(left)
 
     async def close(self) -> None:
-        """Let go of the engine's connection."""
-        if self._connected:
-            await self._connected.close()
+        """Nothing is kept open between two calls."""
 
     @property
     def _engine(self) -> Engine:
@@ -212,10 +210,6 @@ class DockerSandbox:
             self._writer.close()
         with contextlib.suppress(NoContainer):  # it is gone, or its removal is under way
             await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, report: Callable[[str], None], phrase: str) -> None:
-    loop.call_soon_threadsafe(report, phrase)
 
 
 def _write_etc(folder: Path, user: User) -> None:

@@ -22,6 +22,9 @@ LAYOUT = 1
 MANYLINUX = (17, 28, *range(31, 41))
 """Minor versions of glibc that uv knows as platforms."""
 
+UV = (sys.executable, "-P", "-m", "uv")
+"""It looks for its program itself, with modules that nothing else here needs."""
+
 Compile = Callable[[Path], Awaitable[None]]
 
 
@@ -81,7 +84,8 @@ class Environments:
         return ready
 
     async def _run(self, *arguments: str, given: bytes = b"") -> bytes:
-        command = (self._uv or _find_uv(), *arguments, "--python", sys.executable, "--no-config", "--no-progress")
+        own = ("--python", sys.executable, "--no-config", "--no-progress")
+        command = (*((self._uv,) if self._uv else UV), *arguments, *own)
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
@@ -136,9 +140,3 @@ def _publish(packages: Path, ready: Path, known: Path) -> None:
     written = known.with_name(f"{known.name}.{uuid.uuid4().hex}")
     written.write_text(ready.name)
     written.replace(known)
-
-
-def _find_uv() -> str:
-    import uv
-
-    return uv.find_uv_bin()

@@ -1,5 +1,6 @@
 """A real JupyterLab, and a real Chromium that looks at it; two real daemons behind `%%homie`."""
 
+import json
 import re
 import shutil
 from collections.abc import Generator, Iterator
@@ -45,7 +46,8 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.fixture(scope="session")
 def pair(base_image: str) -> Iterator[Pair]:
-    with Pair() as pair:
+    """`desk` lends so little to each session that several fit onto a small machine."""
+    with Pair(desk={"container_cpu_limit": "0.5", "container_memory_limit": "512m"}) as pair:
         yield pair
 
 
@@ -76,7 +78,7 @@ def context(outside: Outside) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, context: BrowserContext, server: LabServer) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, context: BrowserContext, server: LabServer, pair: Pair) -> Iterator[Lab]:
     """A tab; whatever the page takes for an error fails the test."""
     name = re.sub(r"\W+", "-", request.node.name).strip("-")
     page = context.new_page()
@@ -91,4 +93,7 @@ def lab(request: pytest.FixtureRequest, context: BrowserContext, server: LabServ
     finally:
         page.close()
         server.end_kernels()
+        for job in json.loads(pair.laptop.homie("jobs", "--json").stdout):
+            if job["state"] != "ended":
+                pair.laptop.homie("stop", job["id"])
     assert not lab.errors, f"the page failed; its logs are in {KEPT}"

@@ -74,3 +74,7 @@ def test_nothing_of_it_works_from_a_peer(lab, canary):
     notebook.reopen()
     notebook.cell(2 + len(bundles)).shows("harmless")
     assert canary.alarms() == set(), "when it is opened again"
+    assert all('Blocked a frame with origin "null"' in error for error in lab.errors), (
+        "frames tried, and were held"
+    )
+    lab.errors.clear()

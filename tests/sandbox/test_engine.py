@@ -14,8 +14,9 @@ from homie_core.model.job import FileRef, JobSpec, Kind, Limits
 from homie_core.sandbox import attached, engine, image, program
 from homie_core.sandbox.base import Box, Interpreter
 from homie_core.sandbox.docker import Docker
-from homie_core.sandbox.image import Probed, fit, percents, refuse_unfit
+from homie_core.sandbox.image import Probed, fit, refuse_unfit
 from homie_core.sandbox.profile import User, confinement, etc_files, job_profile
+from homie_core.sandbox.pull import percents
 
 BOX = Box(node="a" * 64, job="b" * 12, limits=LIMITS, folder=Path("/box"), environments=(Path("/env"),))
 USER = User(10001, 10001)
