@@ -208,23 +208,26 @@ def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
     for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
         node.homie("config", "set", key, value)
     if CACHE.exists() and node.uid is None:
-        shutil.copytree(CACHE, node.home / "environments", copy_function=_link)
+        shutil.copytree(CACHE, node.home / "environments", copy_function=_link, ignore=UNFINISHED)
     node.homie("up")
 
 
 def _keep_environments(node: Node) -> None:
-    """Let the next pair have what this one has made ready."""
+    """Let later pairs have what this one has made ready and no earlier one has."""
     environments = node.home / "environments"
-    if not any(not (CACHE / asked.name).exists() for asked in environments.glob("asked-*")):
+    if node.uid is not None or not environments.exists():
         return
-    building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
-    shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True, ignore=UNFINISHED)
-    with contextlib.suppress(OSError):  # another test process was quicker
-        old = building.with_name(f"{building.name}-old")
-        if CACHE.exists():
-            CACHE.rename(old)
-            _remove(old)
-        building.rename(CACHE)
+    kept = _made(CACHE)
+    # `asked-*`, the small files that name an environment, come after the environments: what is named is there.
+    for entry in sorted(environments.iterdir(), key=lambda entry: entry.is_file()):
+        if entry.name.startswith("building-") or (kept / entry.name).exists():
+            continue
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=kept))
+        copy = shutil.copytree if entry.is_dir() else shutil.copy2
+        copy(entry, building / entry.name, **({"copy_function": _link} if entry.is_dir() else {}))
+        with contextlib.suppress(OSError):  # another test process was quicker
+            (building / entry.name).rename(kept / entry.name)
+        _remove(building)
 
 
 def _made(folder: Path) -> Path:
