@@ -53,14 +53,22 @@ class Environments:
 
         Once made it is found again without network, and its versions stay as they are.
         """
-        platform = _platform(interpreter)
-        asked = _name("\n".join((*sorted(requirements), interpreter.version, platform)))
-        async with self._making.setdefault(asked, asyncio.Lock()):
-            known = self._folder / f"asked-{asked}"
+        known = self._known(requirements, interpreter)
+        async with self._making.setdefault(known.name, asyncio.Lock()):
             if found := await asyncio.to_thread(_made, self._folder, known):
                 return found
             report(f"getting {_shown(requirements)}")
-            return await self._make(requirements, interpreter.version, platform, known)
+            return await self._make(requirements, interpreter.version, _platform(interpreter), known)
+
+    async def has(self, requirements: tuple[str, ...], interpreter: Interpreter) -> bool:
+        """Return whether the environment for these requirements is made already."""
+        return await asyncio.to_thread(_made, self._folder, self._known(requirements, interpreter)) is not None
+
+    def _known(self, requirements: tuple[str, ...], interpreter: Interpreter) -> Path:
+        """Return the file that says which environment was made for these requirements."""
+        platform = _platform(interpreter)
+        asked = "\n".join((*sorted(requirements), interpreter.version, platform))
+        return self._folder / f"asked-{_name(asked)}"
 
     async def _make(self, requirements: tuple[str, ...], version: str, platform: str, known: Path) -> Path:
         target = ("--python-version", version, "--python-platform", platform, "--only-binary", ":all:")
