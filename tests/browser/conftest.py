@@ -17,7 +17,6 @@ QUIET = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
-    "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
