@@ -88,7 +88,7 @@ async def test_interrupts_at_random_moments_get_one_answer_each(kernel: Kernel) 
             interrupted += 1
             assert told.error
             assert told.error["ename"] == "KeyboardInterrupt"
-    assert interrupted > 10
+    assert interrupted > 50
     assert (await kernel.run("1 + 1")).results == ["2"]
 
 
