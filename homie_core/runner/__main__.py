@@ -24,6 +24,7 @@ from homie_core.runner.frames import (
     FILE,
     INPUT,
     MAX_RECORD,
+    OUT_OF_MEMORY,
     PLACED,
     PREPARE,
     REPLAY,
@@ -48,6 +49,9 @@ LAST_GRACE = 5.0
 """Seconds to wait for what does not even die of SIGKILL, and for a host that reads no more."""
 
 HOST_IN, HOST_OUT = 0, 1
+
+MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+"""Where the kernel counts what it killed in this sandbox for its memory: control groups of version 2 and 1."""
 
 
 class Runner:
@@ -281,8 +285,11 @@ class Runner:
 
 
 def main() -> int:
-    """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence."""
-    runner = Runner(sys.argv[1])
+    """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence.
+
+    With a second argument, the exit status tells whether the kernel killed for memory: some engines do not.
+    """
+    runner, killed_before = Runner(sys.argv[1]), memory_kills()
     try:
         runner.run()
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -290,6 +297,17 @@ def main() -> int:
         if runner.child:
             kill_everything(runner.child)
         return 70
+    return OUT_OF_MEMORY if sys.argv[2:] and memory_kills() > killed_before else 0
+
+
+def memory_kills() -> int:
+    """Return how many processes the kernel killed here for their memory; 0 where that cannot be seen."""
+    for path in MEMORY_EVENTS:
+        try:
+            with open(path) as file:
+                return int(dict(line.split() for line in file)["oom_kill"])
+        except (OSError, ValueError, KeyError):
+            continue
     return 0
 
 

@@ -11,6 +11,7 @@ from homie_core.model.errors import SandboxError
 from homie_core.sandbox.bare import Bare
 from homie_core.sandbox.base import Backend, Interpreter
 from homie_core.sandbox.docker import Docker
+from homie_core.sandbox.podman import Podman
 from homie_core.sandbox.selftest import NOT_ISOLATED, Verdict, verdict
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,15 @@ def candidates(config: Config, home: Path) -> Makers:
     def docker() -> Backend:
         return Docker(config.container_base_image, runtime=config.sandbox_runtime)
 
+    def podman() -> Backend:
+        return Podman(config.container_base_image, home, runtime=config.sandbox_runtime)
+
     def bubblewrap() -> Backend:
         from homie_core.sandbox.bubblewrap import Bubblewrap  # Linux only
 
         return Bubblewrap(home / "sandboxes")
 
-    isolating: Makers = {"docker": docker, "bubblewrap": bubblewrap}
+    isolating: Makers = {"docker": docker, "podman": podman, "bubblewrap": bubblewrap}
     if config.sandbox == "none":
         if not IPv4Address(config.listen).is_loopback:
             raise SandboxError(

@@ -75,7 +75,7 @@ class Engine:
         try:
             transport, attached = await self._open(lambda: Attached(container))
         except OSError as error:
-            raise SandboxError(_way_out(error).format(url=self.url)) from error
+            raise SandboxError(f"the container engine at {self.url} does not answer any more: {error}") from error
         try:
             async with asyncio.timeout(TIMEOUT):
                 await attached.upgraded
@@ -151,6 +151,6 @@ def _translated(work: Callable[[], T]) -> T:
         return work()
     except APIError as error:
         kind = NoContainer if error.status_code in (404, 409) else SandboxError
-        raise kind(f"the Docker engine refused: {error.explanation or error}") from error
+        raise kind(f"the container engine refused: {error.explanation or error}") from error
     except (DockerException, RequestException, OSError) as error:
-        raise SandboxError(f"the Docker engine does not answer as it should: {error}") from error
+        raise SandboxError(f"the container engine does not answer as it should: {error}") from error
