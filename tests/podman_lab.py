@@ -1,22 +1,22 @@
 """A Podman of the tests' own: its storage lies in a folder of theirs, never in this machine's.
 
-    with PodmanLab(folder) as lab:        # with the base image in it
-        Podman("homie-base:bookworm", lab.folder / "home")      # starts its engine itself: the environment says where
+    with PodmanLab(folder) as lab:                       # with the base image in it
+        Podman(IMAGE, folder, url=lab.start())      # ended with the lab
 
 Needs root, podman and the base image as a tarball (`python scripts/base_image.py`).
 """
 
 import os
 import shutil
+import socket as sockets
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from conftest import BASE_IMAGE
-
+IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 TARBALL = Path("/var/cache/homie/homie-base-bookworm.tar")
-NOWHERE = "unix:///nonexistent/podman.sock"
 
 
 def missing_podman() -> str:
@@ -28,12 +28,20 @@ def missing_podman() -> str:
     return "" if TARBALL.exists() else f"there is no {TARBALL}; run `python scripts/base_image.py`"
 
 
+def answers(path: Path) -> bool:
+    """Return whether somebody listens at this socket."""
+    with sockets.socket(sockets.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0
+
+
 class PodmanLab:
     """Storage and configuration in one folder; `env` makes every podman started with it use them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._engine: subprocess.Popen[bytes] | None = None
         self.env: Mapping[str, str] = {
+            **{name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"},
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         }
@@ -47,19 +55,36 @@ class PodmanLab:
         (self.folder / "storage.conf").write_text(
             f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/root"\nrunroot = "{self.folder}/run"\n'
         )
-        self.run("import", "-q", str(TARBALL), BASE_IMAGE)
+        self.run("import", "-q", str(TARBALL), IMAGE)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._engine:
+            self._engine.terminate()
+            self._engine.wait(20)
         self.run("rm", "--all", "--force")
         subprocess.run(["umount", "--lazy", self.folder / "root" / "overlay"], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> str:
+        """Start the engine; return its address."""
+        socket = self.folder / "sock"
+        self._engine = subprocess.Popen(
+            ["podman", "system", "service", "--time=0", f"unix://{socket}"],
+            env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until = time.monotonic() + 20
+        while not answers(socket):
+            assert self._engine.poll() is None, "podman's engine ended"
+            assert time.monotonic() < until, "podman's engine does not answer"
+            time.sleep(0.02)
+        return f"unix://{socket}"
 
     def run(self, *arguments: str) -> str:
         """Run a command of podman in this storage."""
         done = subprocess.run(
             ["podman", *arguments],
-            env={**os.environ, **self.env}, capture_output=True, text=True, timeout=120, check=False,
+            env=self.env, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

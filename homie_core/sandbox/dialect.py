@@ -23,6 +23,8 @@ class Dialect:
     """Whether it must be told a limit of processes per user: its own may be more than it may grant."""
     tells_memory: bool
     """Whether it says that the kernel killed a process for its memory; else the runner does, by its status."""
+    cards: bool
+    """Whether it gives graphics cards by their ids; else it would forget silently that it was asked to."""
     keep_id: str
     """The user namespace, made by a plain user's engine, in which that user has the number that it has outside;
     empty if there is none: then it is root, inside, that this user is."""
@@ -36,6 +38,7 @@ DOCKER = Dialect(
     healthcheck=True,
     processes=False,
     tells_memory=True,
+    cards=True,
     keep_id="",
 )
 PODMAN = Dialect(
@@ -46,6 +49,7 @@ PODMAN = Dialect(
     healthcheck=False,
     processes=True,
     tells_memory=False,
+    cards=False,
     keep_id="keep-id",
 )
 

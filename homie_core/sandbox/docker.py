@@ -100,6 +100,10 @@ class Docker:
 
     async def create(self, box: Box) -> "DockerSandbox":
         """Make the container of one job."""
+        if box.limits.gpus and not self._dialect.cards:
+            raise SandboxError(
+                f"sandboxes of {self._dialect.kind} get no graphics cards; install Docker to lend them"
+            )
         await asyncio.to_thread(_write_etc, box.folder / "etc", self._inside)
         profile = job_profile(box, self.image, self._inside, PACKAGE.parents[1], self._seccomp, self._dialect)
         made = await self._make(profile)

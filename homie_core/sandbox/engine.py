@@ -150,7 +150,9 @@ def _translated(work: Callable[[], T]) -> T:
     try:
         return work()
     except APIError as error:
-        kind = NoContainer if error.status_code in (404, 409) else SandboxError
-        raise kind(f"the container engine refused: {error.explanation or error}") from error
+        why = str(error.explanation or error)
+        gone = error.status_code in (404, 409) or "container state improper" in why  # Podman calls that 500
+        kind = NoContainer if gone else SandboxError
+        raise kind(f"the container engine refused: {why}") from error
     except (DockerException, RequestException, OSError) as error:
         raise SandboxError(f"the container engine does not answer as it should: {error}") from error

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attack_scripts import ATTACKS, SMALL
 
-from homie_core.sandbox.docker import JOB_UID, PACKAGE, Docker
+from homie_core.sandbox.docker import PACKAGE, Docker
+from homie_core.sandbox.owner import JOB_UID
 from homie_core.sandbox.profile import Profile, User, confinement
 
 pytestmark = [
