@@ -287,8 +287,11 @@ class Runner:
 def main() -> int:
     """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence.
 
-    With a second argument, the exit status tells whether the kernel killed for memory: some engines do not.
+    A second argument is JSON with what some engines leave to it: {rlimits}, by their short names; {tell_memory}:
+    whether its exit status is to tell that the kernel killed for memory.
     """
+    asked = json.loads(sys.argv[2]) if sys.argv[2:] else {}
+    hold(asked.get("rlimits", {}))
     runner, killed_before = Runner(sys.argv[1]), memory_kills()
     try:
         runner.run()
@@ -297,7 +300,19 @@ def main() -> int:
         if runner.child:
             kill_everything(runner.child)
         return 70
-    return OUT_OF_MEMORY if sys.argv[2:] and memory_kills() > killed_before else 0
+    return OUT_OF_MEMORY if asked.get("tell_memory") and memory_kills() > killed_before else 0
+
+
+def hold(limits: dict[str, int]) -> None:
+    """Limit this process and all to come; no limit can be raised again."""
+    if limits:
+        import resource
+
+        for name, value in limits.items():
+            number = getattr(resource, f"RLIMIT_{name.upper()}")
+            most = resource.getrlimit(number)[1]
+            value = value if most == resource.RLIM_INFINITY else min(value, most)
+            resource.setrlimit(number, (value, value))
 
 
 def memory_kills() -> int:

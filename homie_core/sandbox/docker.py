@@ -105,9 +105,10 @@ class Docker:
                 f"sandboxes of {self._dialect.kind} get no graphics cards; install Docker to lend them"
             )
         await asyncio.to_thread(_write_etc, box.folder / "etc", self._inside)
-        profile = job_profile(box, self.image, self._inside, PACKAGE.parents[1], self._seccomp, self._dialect)
+        limited, runner = self._prepared.limited, PACKAGE.parents[1]
+        profile = job_profile(box, self.image, self._inside, runner, self._seccomp, self._dialect, limited=limited)
         made = await self._make(profile)
-        return DockerSandbox(self._engine, made, None if self._prepared.limited else box.limits.memory)
+        return DockerSandbox(self._engine, made, None if limited else box.limits.memory)
 
     async def compile(self, folder: Path) -> None:
         """Compile a folder of packages for the image's Python, inside: neither side runs any of it."""

@@ -17,7 +17,8 @@ MARK = "owner"
 
 def rootless(info: dict[str, Any]) -> bool:
     """Return whether this engine runs as a plain user."""
-    return any("rootless" in option for option in info.get("SecurityOptions") or ())
+    named = any("rootless" in option for option in info.get("SecurityOptions") or ())
+    return named or bool(info.get("Rootless"))  # Docker's way to say it, and Podman's
 
 
 def user_inside(dialect: Dialect, info: dict[str, Any], uid: int, gid: int) -> User:

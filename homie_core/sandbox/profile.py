@@ -1,5 +1,6 @@
 """What a container of ours may do, as the arguments that create it. Pure: the same box gives the same profile."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ MAX_FILE = 64 << 30
 """Bytes of one file: a backstop, since a bind mount has no limit of its own."""
 MAX_PROCESSES = 16384
 """Processes of all jobs together, where an engine must be told one: no limit of ours."""
-TELL_MEMORY = "tell-memory"
-"""The runner's second argument: let the exit status say that the kernel killed for memory."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,18 @@ class Profile:
 
 
 def job_profile(
-    box: Box, image: str, user: User, runner: Path, seccomp: str, dialect: Dialect = DOCKER
+    box: Box,
+    image: str,
+    user: User,
+    runner: Path,
+    seccomp: str,
+    dialect: Dialect = DOCKER,
+    limited: bool = True,
 ) -> Profile:
     """Return the profile of a job's sandbox; `box.folder` holds `etc/` as `etc_files` gives it.
 
     `runner` is the host's folder that has homie_core in it; `seccomp` the profile as JSON text, or its
-    path, as the engine's dialect wants it.
+    path, as the engine's dialect wants it. An engine that drops limits (not `limited`) leaves some to the runner.
     """
     package = MAIN.rpartition("/")[0]
     mounts = [
@@ -56,11 +61,22 @@ def job_profile(
         *(_mount(path, f"{ENVIRONMENTS}/{number}") for number, path in enumerate(box.environments)),
     ]
     confined = confinement(image, user, box.limits, seccomp, dialect)
-    command = ["python3", "-I", "-S", f"{RUNNER}/{MAIN}", SPOOL]
+    asked: dict[str, Any] = {}
+    if not dialect.tells_memory:
+        asked["tell_memory"] = True
+    if not limited:
+        asked["rlimits"] = {limit["Name"]: limit["Hard"] for limit in confined.host["ulimits"]}
     return Profile(
         container={
             **confined.container,
-            "entrypoint": command if dialect.tells_memory else [*command, TELL_MEMORY],
+            "entrypoint": [
+                "python3",
+                "-I",
+                "-S",
+                f"{RUNNER}/{MAIN}",
+                SPOOL,
+                *([json.dumps(asked)] if asked else []),
+            ],
             "working_dir": WORK,
             "stdin_open": True,
             "labels": {NODE_LABEL: box.node, JOB_LABEL: box.job},
