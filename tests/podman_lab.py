@@ -11,11 +11,12 @@ import shutil
 import socket as sockets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
+UNIFIED = "/sys/fs/cgroup/unified"
 TARBALL = Path("/var/cache/homie/homie-base-bookworm.tar")
 
 
@@ -34,12 +35,20 @@ def answers(path: Path) -> bool:
         return connection.connect_ex(str(path)) == 0
 
 
+def wait_until(happens: Callable[[], bool], otherwise: str, patience: float = 20.0) -> None:
+    """Look until it happens; AssertionError after so many seconds."""
+    until = time.monotonic() + patience
+    while not happens():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.02)
+
+
 class PodmanLab:
     """Storage and configuration in one folder; `env` makes every podman started with it use them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._engine: subprocess.Popen[bytes] | None = None
+        self._engines: list[subprocess.Popen[bytes]] = []
         self.env: Mapping[str, str] = {
             **{name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"},
             "CONTAINERS_CONF": str(folder / "containers.conf"),
@@ -59,25 +68,28 @@ class PodmanLab:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._engine:
-            self._engine.terminate()
-            self._engine.wait(20)
+        for engine in self._engines:
+            engine.terminate()
+            engine.wait(20)
         self.run("rm", "--all", "--force")
         subprocess.run(["umount", "--lazy", self.folder / "root" / "overlay"], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self) -> str:
-        """Start the engine; return its address."""
-        socket = self.folder / "sock"
-        self._engine = subprocess.Popen(
-            ["podman", "system", "service", "--time=0", f"unix://{socket}"],
+    def start(self, runtime: str = "runc") -> str:
+        """Start an engine with this runtime; return its address."""
+        socket = self.folder / f"{runtime}-{len(self._engines)}.sock"
+        serve = f"exec podman --runtime {runtime} system service --time=0 unix://{socket}"
+        if (
+            runtime == "crun"
+        ):  # where version 2 of control groups is mounted beside version 1, it must not see that
+            serve = f"! mountpoint -q {UNIFIED} || umount {UNIFIED}; {serve}"
+        engine = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", serve] if runtime == "crun" else ["sh", "-c", serve],
             env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        until = time.monotonic() + 20
-        while not answers(socket):
-            assert self._engine.poll() is None, "podman's engine ended"
-            assert time.monotonic() < until, "podman's engine does not answer"
-            time.sleep(0.02)
+        self._engines.append(engine)
+        wait_until(lambda: engine.poll() is not None or answers(socket), "podman's engine does not answer")
+        assert engine.poll() is None, "podman's engine ended"
         return f"unix://{socket}"
 
     def run(self, *arguments: str) -> str:

@@ -25,6 +25,8 @@ class Dialect:
     """Whether it says that the kernel killed a process for its memory; else the runner does, by its status."""
     cards: bool
     """Whether it gives graphics cards by their ids; else it would forget silently that it was asked to."""
+    runtimes: bool
+    """Whether a container may ask for another runtime than the engine's; else it would be forgotten silently."""
     keep_id: str
     """The user namespace, made by a plain user's engine, in which that user has the number that it has outside;
     empty if there is none: then it is root, inside, that this user is."""
@@ -39,6 +41,7 @@ DOCKER = Dialect(
     processes=False,
     tells_memory=True,
     cards=True,
+    runtimes=True,
     keep_id="",
 )
 PODMAN = Dialect(
@@ -50,6 +53,7 @@ PODMAN = Dialect(
     processes=True,
     tells_memory=False,
     cards=False,
+    runtimes=False,
     keep_id="keep-id",
 )
 

@@ -17,7 +17,7 @@ from homie_core.sandbox.base import Box, End, Holds, Interpreter
 from homie_core.sandbox.dialect import DOCKER, dialect_of
 from homie_core.sandbox.docker_sandbox import DockerSandbox
 from homie_core.sandbox.engine import Engine, NoContainer
-from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, limited, pull, refuse_unfit
+from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, limited, pull, refuse_runtime, refuse_unfit
 from homie_core.sandbox.owner import hand_over, rootless, user_here, user_inside
 from homie_core.sandbox.profile import (
     JOB_LABEL,
@@ -71,6 +71,7 @@ class Docker:
         info = await engine.call(engine.client.info)
         refuse_unfit(info)
         self._dialect = dialect_of(version)
+        refuse_runtime(self._runtime, info, self._dialect)
         self._inside = user_inside(self._dialect, info, os.getuid(), os.getgid())
         alone = "rootless " if rootless(info) else ""
         self.name = f"{alone}{self._dialect.kind} {version['Version']} ({self.image})"
@@ -160,7 +161,8 @@ class Docker:
 
     async def _make(self, profile: Profile) -> str:
         engine = self._engine
-        host: dict[str, Any] = engine.client.create_host_config(**profile.host, runtime=self._runtime or None)
+        runtime = self._runtime if self._dialect.runtimes else ""
+        host: dict[str, Any] = engine.client.create_host_config(**profile.host, runtime=runtime or None)
         if self._inside.namespace:  # docker-py knows no other than Docker's
             host["UsernsMode"] = self._inside.namespace
         call = engine.call(engine.client.create_container, **profile.container, host_config=host)

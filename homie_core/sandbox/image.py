@@ -7,6 +7,7 @@ import msgspec
 
 from homie_core.model.errors import SandboxError
 from homie_core.sandbox.base import Interpreter
+from homie_core.sandbox.dialect import Dialect
 from homie_core.sandbox.engine import Engine
 from homie_core.sandbox.owner import rootless
 
@@ -65,6 +66,18 @@ def refuse_unfit(info: dict[str, Any]) -> None:
         raise SandboxError(
             f"this container engine cannot limit what a job uses ({', '.join(lacking)}): enable the kernel's "
             "cgroups for it (on a Raspberry Pi: cgroup_enable=memory in cmdline.txt), then restart it"
+        )
+
+
+def refuse_runtime(runtime: str, info: dict[str, Any], dialect: Dialect) -> None:
+    """Raise SandboxError if jobs would not run with this runtime (empty: any): some engines would not say so."""
+    known = sorted(info.get("Runtimes") or ()) if dialect.runtimes else [str(info.get("DefaultRuntime"))]
+    # A containerd shim needs no entry in the engine's configuration.
+    if runtime and runtime not in known and not (dialect.runtimes and runtime.startswith("io.containerd.")):
+        raise SandboxError(
+            f"sandbox_runtime is {runtime}, and {dialect.kind} runs containers with {' or '.join(known)}: install "
+            f"{runtime} and name it in the engine's configuration, or take the engine's own: "
+            "homie config set sandbox_runtime ''"
         )
 
 

@@ -33,12 +33,13 @@ class Podman(Docker):
     def __init__(self, image: str, folder: Path, url: str | None = None, runtime: str = "") -> None:
         super().__init__(image, url or os.environ.get("CONTAINER_HOST"), runtime)
         self.name = f"podman ({image})"
-        self._service = Service(folder)
+        self._service = Service(folder, runtime)
 
     async def prepare(self, report: Callable[[str], None]) -> Interpreter:
         """Find Podman's engine or start it; then as any other."""
         if self._url is None:
-            self._url = await _answering() or await self._service.start()
+            # Only an engine of our own has the runtime that was asked for.
+            self._url = (None if self._runtime else await _answering()) or await self._service.start()
         return await super().prepare(report)
 
     async def close(self) -> None:
@@ -50,7 +51,9 @@ class Podman(Docker):
 class Service:
     """Podman's engine as a child of this process: its sockets and words lie in `folder`; it ends with us."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: str = "") -> None:
+        self._options = ("--runtime", runtime) if runtime else ()
+        self._hint = f" (sandbox_runtime is {runtime}: is it installed?)" if runtime else ""
         self._socket = folder / "podman.sock"
         self._words = folder / "podman.log"
         self._process: asyncio.subprocess.Process | None = None
@@ -91,14 +94,15 @@ class Service:
         with_us = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
         with self._words.open("wb") as words:
             self._process = await asyncio.create_subprocess_exec(
-                *with_us, "podman", "system", "service", "--time=0", f"unix://{self._socket}",
+                *with_us, "podman", *self._options, "system", "service", "--time=0", f"unix://{self._socket}",
                 stdin=asyncio.subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True,
             )  # fmt: skip
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 while not await _answers(self._socket):
                     if self._process.returncode is not None:
-                        raise SandboxError(f"Podman's engine does not start: {self._last_words()}")
+                        why = f"Podman's engine does not start: {self._last_words()}"
+                        raise SandboxError(why + self._hint)
                     await asyncio.sleep(LOOK_EVERY)
         except TimeoutError as error:
             raise SandboxError(
