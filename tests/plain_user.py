@@ -12,13 +12,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
-from podman_lab import wait_until
+from podman_lab import scratch, wait_until
 
 TESTS = Path(__file__).parent
 
@@ -36,9 +35,10 @@ class PlainUser:
 
     def __init__(self) -> None:
         self.name = f"homie-t{os.getpid()}"
-        self.folder = Path(tempfile.mkdtemp(prefix="hu-", dir="/tmp"))
+        self._scratch = scratch("hu-")
 
     def __enter__(self) -> Self:
+        self.folder = self._scratch.__enter__()
         # Another worker may be making its own: the files of users are locked for a moment.
         wait_until(lambda: self._told("useradd", "--home-dir", str(self.folder), self.name), "no user can be made")
         found = pwd.getpwnam(self.name)
@@ -46,12 +46,12 @@ class PlainUser:
         os.chown(self.folder, self.uid, self.gid)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         for process in self.processes():
             process.kill()
         wait_until(lambda: not self.processes(), "his processes do not end")
         wait_until(lambda: self._told("userdel", self.name), "the user cannot be removed")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.__exit__(*error)
 
     @property
     def env(self) -> Mapping[str, str]:

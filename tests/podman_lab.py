@@ -10,10 +10,15 @@ import os
 import shutil
 import socket as sockets
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from plain_user import PlainUser
 
 IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 UNIFIED = "/sys/fs/cgroup/unified"
@@ -43,14 +48,28 @@ def wait_until(happens: Callable[[], bool], otherwise: str, patience: float = 20
         time.sleep(0.02)
 
 
-class PodmanLab:
-    """Storage and configuration in one folder; `env` makes every podman started with it use them."""
+@contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A folder in memory, with a short path: images are thousands of files, gone at once with it. Needs root."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g,mode=711", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+        folder.rmdir()
 
-    def __init__(self, folder: Path) -> None:
+
+class PodmanLab:
+    """Storage and configuration in one folder; `env` makes every podman that is started with it use them."""
+
+    def __init__(self, folder: Path, user: "PlainUser | None" = None) -> None:
         self.folder = folder
+        self._user = user
         self._engines: list[subprocess.Popen[bytes]] = []
+        theirs = user.env if user else os.environ
         self.env: Mapping[str, str] = {
-            **{name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"},
+            **{name: value for name, value in theirs.items() if name != "CONTAINER_HOST"},
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         }
@@ -62,7 +81,8 @@ class PodmanLab:
             f'tmp_dir = "{self.folder}/tmp"\nlock_type = "file"\n'
         )
         (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/root"\nrunroot = "{self.folder}/run"\n'
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/root"\n'
+            f'rootless_storage_path = "{self.folder}/root"\nrunroot = "{self.folder}/run"\n'
         )
         self.run("import", "-q", str(TARBALL), IMAGE)
         return self
@@ -72,8 +92,6 @@ class PodmanLab:
             engine.terminate()
             engine.wait(20)
         self.run("rm", "--all", "--force")
-        subprocess.run(["umount", "--lazy", self.folder / "root" / "overlay"], check=False, capture_output=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, runtime: str = "runc") -> str:
         """Start an engine with this runtime; return its address."""
@@ -94,6 +112,8 @@ class PodmanLab:
 
     def run(self, *arguments: str) -> str:
         """Run a command of podman in this storage."""
+        if self._user:
+            return self._user.run("podman", *arguments, env=self.env)
         done = subprocess.run(
             ["podman", *arguments],
             env=self.env, capture_output=True, text=True, timeout=120, check=False,

@@ -87,6 +87,7 @@ class Node:
             stack.push_async_callback(self._gossip.close)
             await self._control.open()
             stack.push_async_callback(self._control.close)
+            stack.push_async_callback(self._offer.close)
             stack.push_async_callback(self._hosting.close, FAREWELL)
             preparing = self._offer.prepare(self._id, self._hosting, self._gossip.announce)
             self._tasks.start(preparing, "prepare the sandbox")

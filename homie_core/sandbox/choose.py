@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 NO_ISOLATION = "NO ISOLATION: JOBS CAN DO WHATEVER THIS USER CAN"
 WAYS_OUT = (
-    "Three ways out: install and start an engine (Debian, Ubuntu: `sudo apt install docker.io`); or allow user "
-    "namespaces (`sudo sysctl -w user.max_user_namespaces=15000`; in a container: run it with the right to make "
-    "them); or only submit jobs from here (`homie config set sharing false`)"
+    "Three ways out: install and start an engine (Debian, Ubuntu: `sudo apt install docker.io`, or podman); or "
+    "allow user namespaces (`sudo sysctl -w user.max_user_namespaces=15000`; in a container: run it with the "
+    "right to make them); or only submit jobs from here (`homie config set sharing false`)"
 )
 
 Makers = Mapping[str, Callable[[], Backend]]
@@ -30,6 +30,8 @@ Makers = Mapping[str, Callable[[], Backend]]
 class Choice:
     """A backend that is ready, and what was seen of it."""
 
+    kind: str
+    """`docker`, `podman`, `bubblewrap` or `none`."""
     backend: Backend
     interpreter: Interpreter
     verdict: Verdict
@@ -60,8 +62,20 @@ def candidates(config: Config, home: Path) -> Makers:
     return isolating if config.sandbox == "auto" else {config.sandbox: isolating[config.sandbox]}
 
 
-async def choose(makers: Makers, home: Path, report: Callable[[str], None]) -> Choice:
-    """Return the first that is fit. Raises SandboxError with the reason of each and the ways out."""
+def better_than(kind: str, makers: Makers) -> Makers:
+    """Return what comes before this kind."""
+    names = list(makers)
+    return {name: makers[name] for name in names[: names.index(kind)]}
+
+
+async def choose(
+    makers: Makers, home: Path, report: Callable[[str], None], said: dict[str, str] | None = None
+) -> Choice:
+    """Return the first that is fit. Raises SandboxError with the reason of each and the ways out.
+
+    `said` keeps the reasons from one call to the next: each is logged when it changes.
+    """
+    said = {} if said is None else said
     reasons = []
     for name, make in makers.items():
         try:
@@ -73,7 +87,9 @@ async def choose(makers: Makers, home: Path, report: Callable[[str], None]) -> C
             return await _fit(name, backend, home, report)
         except SandboxError as error:
             await backend.close()
-            log.info("%s is not used: %s", name, error)
+            if said.get(name) != str(error):
+                log.info("%s is not used: %s", name, error)
+            said[name] = str(error)
             reasons.append(f"{name}: {error}")
         except BaseException:
             await backend.close()
@@ -85,9 +101,9 @@ async def _fit(name: str, backend: Backend, home: Path, report: Callable[[str], 
     interpreter = await backend.prepare(report)
     if name == "none":
         log.warning(NO_ISOLATION)
-        return Choice(backend, interpreter, NOT_ISOLATED)
+        return Choice(name, backend, interpreter, NOT_ISOLATED)
     report(f"testing {backend.name}")
     seen = await verdict(backend, interpreter, home)
     if not seen.isolated:
         raise SandboxError(f"it does not isolate: {seen.why}")
-    return Choice(backend, interpreter, seen)
+    return Choice(name, backend, interpreter, seen)

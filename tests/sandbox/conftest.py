@@ -1,12 +1,11 @@
 """One backend of each kind, and one environment for each, for all tests that run real sandboxes."""
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from podman_lab import IMAGE, PodmanLab, missing_podman
+from podman_lab import IMAGE, PodmanLab, missing_podman, scratch
 from sandbox_lab import NODE, Lab
 
 from homie_core.sandbox.base import Interpreter
@@ -24,7 +23,7 @@ def podman_lab() -> Iterator[PodmanLab]:
     """A Podman of this test run alone, with the base image; its engine does not run yet."""
     if missing := missing_podman():
         pytest.skip(missing)
-    with PodmanLab(Path(tempfile.mkdtemp(prefix="hp-", dir="/tmp"))) as lab:
+    with scratch("hp-") as folder, PodmanLab(folder) as lab:
         yield lab
 
 
