@@ -133,6 +133,7 @@ def confinement(image: str, user: User, limits: Limits, seccomp: str, dialect: D
             "hostname": HOSTNAME,
             "network_disabled": True,
             "detach": True,
+            "stop_timeout": 0,  # Podman asks before it removes by force, and waits for so long
             **({"healthcheck": {"test": ["NONE"]}} if dialect.healthcheck else {}),
             "use_config_proxy": False,  # its address may hold the owner's password
         },

@@ -203,6 +203,7 @@ def test_profile_of_a_job() -> None:
         "network_disabled": True,
         "stdin_open": True,
         "detach": True,
+        "stop_timeout": 0,
         "healthcheck": {"test": ["NONE"]},
         "use_config_proxy": False,
         "labels": {"homie.node": "a" * 64, "homie.job": "b" * 12},
