@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 
 import msgspec
 import pytest
@@ -91,6 +92,14 @@ async def test_files_come_back(lab: Lab) -> None:
     assert result.collected
     assert [file.name for file in result.collected.files] == ["main.py", "out/a.txt"]
     assert result.collected.skipped == ()
+
+
+async def test_a_sandbox_that_runs_is_removed_at_once(lab: Lab) -> None:
+    """Podman would ask first, and wait for ten seconds."""
+    sandbox, _ = await lab.start(lab.box("import time; time.sleep(60)"))
+    began = time.monotonic()
+    await sandbox.remove()
+    assert time.monotonic() - began < 5
 
 
 @engines

@@ -171,6 +171,29 @@ async def test_roots_daemon_with_an_engine_that_maps_users(remapped: Remapped, t
 
 
 @pytest.mark.docker
+async def test_root_inside_who_is_nobody_outside_can_do_no_more(
+    remapped: Remapped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a job is where a plain user's Docker has no other number that is him."""
+    monkeypatch.setattr("homie_core.sandbox.docker.user_inside", lambda *_: User(0, 0))
+    backend = Docker(IMAGE, remapped.url)
+    await backend.prepare(lambda said: None)
+    assert backend.uid == remapped.first
+    verdict = await selftest.try_out(backend)
+    assert (verdict.isolated, verdict.why) == (True, "")
+    await backend.close()
+
+
+@pytest.mark.docker
+async def test_the_hosts_root_is_never_a_job(base_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homie_core.sandbox.docker.user_inside", lambda *_: User(0, 0))
+    backend = Docker(base_image)
+    with pytest.raises(SandboxError, match="as this machine's root"):
+        await backend.prepare(lambda said: None)
+    await backend.close()
+
+
+@pytest.mark.docker
 def test_a_plain_users_daemon_with_an_engine_that_maps_users(remapped: Remapped, plain_user: PlainUser) -> None:
     told = as_plain_user(plain_user, remapped.url)
     assert told["name"].startswith("docker ")
