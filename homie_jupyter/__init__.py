@@ -1,7 +1,12 @@
 """`%load_ext homie_jupyter`: cells that run on a friend's machine.
 
-magics.py  %homie and %%homie: parse, delegate, show     cell.py     one cell, from its text to its end
-show.py    what a notebook shows of it
+magics.py    %homie and %%homie: parse, delegate       transform.py  `%%homie` becomes an `await`
+lines.py     the line form: peers, sessions            cell.py       one cell, from its text to its end
+notebook.py  this notebook's sessions                  session.py    one session: told, and heard
+mailbox.py   what a waiting cell is told               messages.py   Jupyter messages, bytes to types
+output.py    what a session may show, and where        publish.py    the notebook, or a terminal
+comms.py     widgets, both ways                        safe/         what a peer's output may be
+show.py      what Homie itself shows                   trust.py      whose output is not filtered
 """
 
 from typing import TYPE_CHECKING
@@ -12,13 +17,23 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """Called by `%load_ext homie_jupyter`."""
+    from homie_jupyter import transform
     from homie_jupyter.magics import HomieMagics
 
-    shell.register_magics(HomieMagics)
+    magics = HomieMagics(shell)
+    shell.register_magics(magics)
+    setattr(shell, transform.NAME, magics)
+    transform.install(shell)
 
 
 def unload_ipython_extension(shell: "InteractiveShell") -> None:
     """Called by `%unload_ext homie_jupyter`."""
+    from homie_jupyter import transform
+
+    transform.remove(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("homie", None)
-    shell.magics_manager.registry.pop("HomieMagics", None)
+    magics = shell.magics_manager.registry.pop("HomieMagics", None)
+    if magics is not None:
+        magics.notebook.close()
+        delattr(shell, transform.NAME)

@@ -1,31 +1,26 @@
 """One cell, from its text to its end on a friend's machine."""
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, assert_never
 
-from homie_core.client import ensure_daemon, new_job_id, request_for_cell, wait_for_peers
-from homie_core.client.interrupts import Detached, Interrupts
+from IPython import get_ipython
+
 from homie_core.client.words import in_words
-from homie_core.home import home
-from homie_core.model import event
-from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, RunRequest, Unreachable
-from homie_core.model.job import Ask, How, Limits, Outcome
-from homie_jupyter.show import Streams, show_footer
+from homie_core.model.errors import HomieError
+from homie_core.model.quantity import show_duration
+from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Stop
+from homie_jupyter.notebook import Notebook
+from homie_jupyter.options import Options
+from homie_jupyter.publish import Header
+from homie_jupyter.session import Session
+from homie_jupyter.show import Note, footer
 
-
-@dataclass(frozen=True)
-class Options:
-    """What stands behind `%%homie`; None leaves it to the peer's own limits."""
-
-    node: str | None = None
-    gpu: bool = False
-    files: tuple[str, ...] = ()
-    cpus: float | None = None
-    memory: int | None = None
-    """Bytes."""
-    timeout: float | None = None
-    """Seconds."""
+SOON = 0.4
+"""Seconds after which it is worth saying why the cell does not run yet."""
+AGAIN = 2.0
+"""Seconds within which a second stop means more than the first."""
 
 
 class RemoteError(Exception):
@@ -40,97 +35,165 @@ class RemoteError(Exception):
         return list(self._traceback) or [f"{type(self).__name__}: {self}"]
 
 
-def run_cell(code: str, options: Options) -> None:
-    """Run the cell on a peer and show it here. Raises RemoteError if it failed there, HomieError if not run."""
-    job = new_job_id()
-    streams = Streams()
-    request = request_for_cell(
-        code,
-        options.files,
-        results=Path("homie-results") / job,
-        job=job,
-        ask=Ask(cpus=options.cpus, memory=options.memory, timeout=options.timeout, gpus=int(options.gpu)),
-        node=options.node,
-        note=lambda line: streams.say(f"left out {line}"),
-    )
-    client, started = ensure_daemon(home())
-    if started:
-        wait_for_peers(client)
-    view = CellView(request, streams)
-    try:
-        with Interrupts(lambda: client.stop(job), streams.say) as interrupts:
-            for news in client.run(request):
-                view.tell(news)
-                interrupts.repeat()
-    except Detached:
-        streams.say(
-            f"left to itself; it goes on on {view.peer}: `homie attach {job}`, `homie stop {job}` in a shell"
-        )
-        raise KeyboardInterrupt from None
-    view.finish()
+class Cell:
+    """One cell that is sent and waited for."""
 
-
-class CellView:
-    """What has been told of one cell so far."""
-
-    def __init__(self, request: RunRequest, streams: Streams) -> None:
-        self.peer = "a peer"
-        self._job = request.id
-        self._streams = streams
+    def __init__(self, code: str, options: Options, notebook: Notebook) -> None:
+        self._code, self._options, self._notebook = code, options, notebook
+        self._publisher = notebook.publisher
+        self._header: Header = self._publisher.new_header()
+        self._note = Note()
         self._began = time.monotonic()
-        self._limits: Limits | None = None
-        self._raised: event.Raised | None = None
-        self._outcome: Outcome | None = None
-        self._gpus: tuple[str, ...] = ()
-        self._files = 0
-        self._folder = ""
+        self._stopped_at: float | None = None
 
-    def tell(self, news: News) -> None:
-        """Take the next news; raise the error that ended it before it was a job."""
-        match news:
-            case Placed():
-                self.peer, self._gpus = news.peer, news.gpus
-            case Refused():
-                raise news.as_error()
-            case Unreachable():
-                self._streams.say(f"{news.peer} cannot be reached, retrying ({news.why})")
-            case Delivered():
-                self._files, self._folder = len(news.files), news.folder
-                for note in news.notes:
-                    self._streams.say(f"not taken: {note}")
-            case JobEvent():
-                self._happened(news.record.event)
+    async def run(self) -> None:
+        """Run it; raise what it raised, or HomieError if it could not be run."""
+        session = self._notebook.session_for(self._options, self._say)
+        first = self._notebook.first_cell(session)
+        if self._options.files and not first:
+            session.put(self._options.files, self._say, self._note.show)
+            self._note.clear()
+        with Mailbox() as mailbox:
+            stdin, timeout = self._publisher.takes_input, self._options.timeout
+            session.run(self._code, self._header, mailbox, stdin=stdin, timeout=timeout)
+            try:
+                answered = await self._wait(session, mailbox)
+            finally:
+                self._note.clear()
+                session.leave(mailbox)
+        if self._options.fresh:
+            session.finish()
+            session.closed.wait()
+        self._end(session, answered, first)
 
-    def finish(self) -> None:
-        """Show the footer; raise if the cell did not end well."""
-        outcome = self._outcome
-        assert outcome is not None, "the news of a run end with its end"
-        parts = [self.peer, *self._gpus, f"{time.monotonic() - self._began:.1f} s"]
-        if self._files:
-            parts.append(f"{self._files} file{'s' * (self._files > 1)} in {_short(self._folder)}")
-        show_footer([*parts, f"job {self._job}"])
-        if self._raised:
-            raised = self._raised
-            raise RemoteError(f"{raised.ename}: {raised.evalue} (on {self.peer})", raised.traceback)
-        if outcome.how is How.STOPPED:
-            raise KeyboardInterrupt
-        if outcome.how is not How.EXITED or outcome.status:
-            raise RemoteError(in_words(outcome, self.peer, self._limits))
+    async def attach(self) -> None:
+        """Show what runs in a session from its beginning on, as if it ran in this cell."""
+        with Mailbox() as mailbox:
+            session = self._notebook.attach(self._options.session, self._header, mailbox)
+            try:
+                answered = await self._wait(session, mailbox)
+            finally:
+                session.leave(mailbox)
+        self._end(session, answered, first=False)
 
-    def _happened(self, what: event.Event) -> None:
-        match what:
-            case event.Accepted():
-                self._limits = what.limits
-            case event.Queued():
-                self._streams.say(f"waits on {self.peer}, place {what.position}: {what.reason}")
-            case event.Output():
-                self._streams.write(what.stream, what.data)
-            case event.Raised():
-                self._raised = what
-            case event.Ended():
-                self._outcome = what.outcome
+    async def _wait(self, session: Session, mailbox: Mailbox) -> Answered:
+        progress: str | None = None
+        while True:
+            match await mailbox.get(None if progress is None else SOON):
+                case Answered() as answered:
+                    return answered
+                case Progress() as waiting:
+                    progress = waiting.text
+                    continue  # most pass at once, and are not worth a line
+                case None:
+                    self._note.show(progress or "")
+                    progress = None
+                case Question() as question:
+                    self._ask(session, question)
+                case Stop():
+                    await self._stop(session)
+                case Over(outcome=outcome, limits=limits):
+                    said = in_words(outcome, session.peer or "the peer", limits)
+                    raise HomieError(
+                        f"the session {session.name} is over: {said}. The next cell opens another one"
+                    )
+                case Broken(error=error):
+                    raise error
+                case letter:
+                    assert_never(letter)
+
+    def _ask(self, session: Session, question: Question) -> None:
+        import signal
+
+        mine = signal.signal(signal.SIGINT, signal.default_int_handler)  # so that stop ends the question
+        try:
+            text = self._publisher.ask(question.prompt, question.password)
+        except KeyboardInterrupt:
+            session.interrupt()
+        except EOFError:
+            session.interrupt()
+        else:
+            session.answer(text, self._header)
+        finally:
+            signal.signal(signal.SIGINT, mine)
+
+    async def _stop(self, session: Session) -> None:
+        """The first stop interrupts; a second one soon after asks what is to become of a cell that goes on."""
+        now = time.monotonic()
+        again = self._stopped_at is not None and now - self._stopped_at < AGAIN
+        self._stopped_at = now
+        if not again:
+            session.interrupt()
+            return
+        where = f"on {session.peer}"
+        if self._publisher.takes_input:
+            with suppress(KeyboardInterrupt, EOFError):
+                wish = self._publisher.ask(
+                    f"The cell still runs {where}. Leave it running, kill its session, or wait? [l/k/w] ", False
+                )
+                if wish.strip().lower().startswith("k"):
+                    session.finish()
+                    session.closed.wait()
+                    raise RemoteError(f"the session {where} was ended, as you asked; its variables are gone")
+                if wish.strip().lower().startswith("w"):
+                    return
+        self._say(f"left to itself; it goes on {where}: `%homie attach` shows it, `%homie end` ends it")
+        raise KeyboardInterrupt
+
+    def _end(self, session: Session, answered: Answered, first: bool) -> None:
+        self._show_footer(session, first)
+        self._obey(answered.reply)
+        if answered.error is not None:
+            raise error_from(answered.error)
+
+    def _show_footer(self, session: Session, first: bool) -> None:
+        parts = [session.peer, *session.gpus, show_duration(time.monotonic() - self._began)]
+        if self._options.fresh:
+            parts.append(f"job {session.job}")
+        elif first and session.limits:
+            kept = f"kept until nobody has used it for {show_duration(session.limits.idle)}"
+            parts.append(f"session {session.name}, {kept}")
+        if session.delivered and session.delivered.files:
+            count = len(session.delivered.files)
+            parts.append(f"{count} file{'s' * (count > 1)} in {session.delivered.folder}")
+            for note in session.delivered.notes:
+                self._say(f"not taken: {note}")
+        self._publisher.publish("display_data", footer(parts), {}, self._header, [])
+
+    def _obey(self, reply: dict[str, Any]) -> None:
+        """Do what a kernel may ask of its front end: propose the next cell, show a page of text."""
+        shell = get_ipython()
+        payloads = reply.get("payload")
+        for payload in payloads if isinstance(payloads, list) else ():
+            if not isinstance(payload, dict) or shell is None:
+                continue
+            if payload.get("source") == "set_next_input" and isinstance(text := payload.get("text"), str):
+                shell.set_next_input(text, replace=payload.get("replace") is True)
+            elif payload.get("source") == "page" and isinstance(data := payload.get("data"), dict):
+                text = data.get("text/plain")
+                if isinstance(text, str):
+                    print(text)  # noqa: T201
+
+    def _say(self, line: str) -> None:
+        text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
+        self._publisher.publish("stream", {"name": "stderr", "text": text}, {}, self._header, [])
 
 
-def _short(folder: str) -> str:
-    path, here = Path(folder), Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def error_from(content: dict[str, Any]) -> Exception:
+    """Return an exception that shows as the remote one did, under its name."""
+    name = str(content.get("ename") or "Error")[:200]
+    kind = type(name if name.isidentifier() else "RemoteError", (RemoteError,), {})
+    lines = content.get("traceback")
+    traceback = tuple(str(line) for line in lines) if isinstance(lines, list) else ()
+    error: Exception = kind(str(content.get("evalue") or ""), traceback)
+    return error
+
+
+def finish_now(work: Awaitable[None]) -> None:
+    """Run a coroutine that never really waits, because no loop runs or because this one must not be left."""
+    steps = work.__await__()
+    try:
+        next(steps)
+    except StopIteration:
+        return
+    raise HomieError("put `%%homie` into the first line of the cell: inside another magic it cannot wait here")

@@ -1,13 +1,20 @@
 """`%homie` and `%%homie`: parse, delegate, show."""
 
+from typing import TYPE_CHECKING, Any
+
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import parse_duration, parse_size
-from homie_jupyter.cell import Options, run_cell
-from homie_jupyter.show import show_peers
+from homie_jupyter import lines
+from homie_jupyter.cell import Cell, finish_now
+from homie_jupyter.notebook import Notebook
+from homie_jupyter.options import Options
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 
 def _size(text: str) -> int:
@@ -22,9 +29,16 @@ def _seconds(text: str) -> float:
 class HomieMagics(Magics):
     """The magics of Homie."""
 
+    def __init__(self, shell: "InteractiveShell") -> None:
+        super().__init__(shell)
+        self._in = shell
+        self.notebook = Notebook(shell)
+
     @magic_arguments()
-    @argument("what", nargs="?", choices=("peers",), help="line form: `%%homie peers` lists who is there")
+    @argument("what", nargs="*", help="line form: see below")
     @argument("-n", "--node", metavar="NAME", help="run on this machine, not on the best one available")
+    @argument("-s", "--session", metavar="NAME", help="run in this session; the first cell that names it opens it")
+    @argument("--fresh", action="store_true", help="run in a sandbox of its own, which ends with the cell")
     @argument("--gpu", action="store_true", help="run where a graphics card is free")
     @argument(
         "-f",
@@ -35,28 +49,54 @@ class HomieMagics(Magics):
         metavar="FILE",
         help="send this file or folder too, under the same relative name (again for more)",
     )
-    @argument("--cpus", type=float, metavar="N", help="cores, for example 2 or 0.5")
-    @argument("--ram", type=_size, metavar="SIZE", help="memory, for example 8G or 512M")
-    @argument("--timeout", type=_seconds, metavar="TIME", help="running time at most, for example 90, 10m or 2h")
+    @argument("--cpus", type=float, metavar="N", help="cores of a session that is opened, for example 2 or 0.5")
+    @argument("--ram", type=_size, metavar="SIZE", help="its memory, for example 8G or 512M")
+    @argument(
+        "--timeout", type=_seconds, metavar="TIME", help="running time of the cell, for example 90, 10m or 2h"
+    )
     @line_cell_magic
-    def homie(self, line: str, cell: str | None = None) -> None:
+    def homie(self, line: str, cell: str | None = None) -> Any:
         """Run a cell on a friend's machine: `%%homie` first in the cell, options behind it.
 
-        What the cell prints appears as it comes, its error is this cell's error, and the files it writes
-        come back into homie-results/. The stop button stops it there; a second time leaves it to itself.
-        Each cell runs in a fresh sandbox: nothing stays from one to the next.
+        The first such cell opens a session, a sandbox with a live IPython, on the best machine; later ones run
+        in the same session, so variables stay. What the cell prints, shows and asks appears here as if it ran
+        here; its error is this cell's error. The stop button interrupts it there. Files that it wrote come back
+        into homie-results/ when the session ends.
 
-        `%homie peers` lists who is there.
+        `%homie peers`        who is there
+        `%homie trust NAME`   show its outputs unfiltered (`untrust`: filtered again)
+        `%homie sessions`     this notebook's sessions
+        `%homie use NAME`     the next cells go to this session
+        `%homie restart`      begin anew in it: no variables, files stay
+        `%homie end [NAME]`   end it; its files come back
+        `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
         """
+        if cell is not None:  # below another magic: the transformer has not seen it
+            finish_now(self.run_cell(line, cell))
+            return
         args = parse_argstring(self.homie, line)
         try:
-            if cell is None:
-                if args.what != "peers":
-                    raise UsageError("`%homie peers` lists who is there; `%%homie` on top of a cell runs it there")
-                show_peers()
-                return
-            if args.what:
-                raise UsageError(f"`%%homie` takes options only, not {args.what!r}; see `%%homie?`")
-            run_cell(cell, Options(args.node, args.gpu, tuple(args.files), args.cpus, args.ram, args.timeout))
+            lines.obey(self.notebook, args.what)
+        except HomieError as error:
+            raise UsageError(str(error)) from None
+
+    async def run_cell(self, line: str, cell: str) -> None:
+        """Run a cell: what `%%homie` becomes."""
+        args = parse_argstring(self.homie, self._in.var_expand(line))
+        if args.what:
+            raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; see `%%homie?`")
+        options = Options(
+            args.node, args.session, args.fresh, args.gpu, tuple(args.files), args.cpus, args.ram, args.timeout
+        )
+        try:
+            await Cell(cell, options, self.notebook).run()
+        except HomieError as error:
+            raise UsageError(str(error)) from None
+
+    async def attach(self, line: str) -> None:
+        """Show again what runs in a session: what `%homie attach` becomes."""
+        words = line.split()
+        try:
+            await Cell("", Options(session=words[0] if words else None), self.notebook).attach()
         except HomieError as error:
             raise UsageError(str(error)) from None

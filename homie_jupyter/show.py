@@ -1,69 +1,73 @@
-"""What a notebook shows of Homie: a cell's streams, its footer, the table of peers."""
+"""What a notebook shows of Homie: what is under way, a cell's footer, the table of peers."""
 
 import html
-import sys
+from collections.abc import Sequence
+from typing import Any
 
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
-from homie_core.client import ensure_daemon, wait_for_peers
-from homie_core.client.safe_text import SafeText
-from homie_core.home import home
+from homie_core.client import Client
 from homie_core.model.peer import Peer, Standing
 from homie_core.model.quantity import show_size
 
+MARK = "homie"
+"""Key of the metadata of what Homie itself shows in a cell."""
 
-class Streams:
-    """Writes a job's bytes to this cell's stdout and stderr as they come, made harmless for terminals.
 
-    Characters and colours that were cut between two pieces come out whole.
-    """
+class Note:
+    """One line that says what is under way, in place of the one before; it goes when it is cleared."""
 
     def __init__(self) -> None:
-        self._safe = {stream: SafeText() for stream in (1, 2)}
+        self._handle: DisplayHandle | None = None
+        self._shown = ""
 
-    def write(self, stream: int, data: bytes) -> None:
-        """Show what the job wrote to its standard output (1) or error (2)."""
-        self._show(stream, self._safe[stream].feed(data))
+    def show(self, text: str) -> None:
+        """Say this now; empty: nothing any more."""
+        if text == self._shown or (not text and self._handle is None):
+            return
+        self._shown = text
+        bundle, metadata = _muted(text), {MARK: {"note": True}}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True, metadata=metadata)
 
-    def say(self, line: str) -> None:
-        """Show a line of Homie's own."""
-        self._show(2, f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n")
-
-    def _show(self, stream: int, text: str) -> None:
-        if text:
-            # Looked up each time: whoever captures the output of a cell replaces them.
-            target = sys.stdout if stream == 1 else sys.stderr
-            target.write(text)
-            target.flush()
-
-
-def show_footer(parts: list[str]) -> None:
-    """Show the line under a cell that says where it ran."""
-    text = " · ".join(parts)
-    muted = '<div style="opacity: 0.6; font-size: 85%">' + html.escape(text) + "</div>"
-    display({"text/plain": text, "text/html": muted}, raw=True)
+    def clear(self) -> None:
+        """Say nothing any more."""
+        self.show("")
 
 
-def show_peers() -> None:
+def footer(parts: list[str]) -> dict[str, Any]:
+    """Return the content of the message that shows, under a cell, where it ran."""
+    return {"data": _muted(" · ".join(parts)), "metadata": {MARK: {"footer": True}}}
+
+
+def _muted(text: str) -> dict[str, str]:
+    shown = f'<div style="opacity: 0.6; font-size: 85%">{html.escape(text)}</div>' if text else ""
+    return {"text/plain": text, "text/html": shown}
+
+
+def show_peers(client: Client) -> None:
     """Show who is there."""
-    client, started = ensure_daemon(home())
-    if started:
-        wait_for_peers(client)
     peers = client.peers()
     if not peers:
         print("Nobody else is there yet. Start `homie up` on another machine with the same secret.")  # noqa: T201
         return
-    head = ("name", "state", "address", "CPU", "free RAM", "GPU", "jobs")
-    rows = [head, *(_row(peer) for peer in peers)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    show_table(("name", "state", "address", "CPU", "free RAM", "GPU", "jobs"), [_row(peer) for peer in peers])
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table, as text too."""
+    lines = [head, *rows]
+    widths = [max(len(row[column]) for row in lines) for column in range(len(head))]
     text = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in lines
     )
     cells = "".join(
         "<tr>" + "".join(f"<td style='text-align: left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows[1:]
+        for row in rows
     )
-    titles = "".join(f"<th style='text-align: left'>{title}</th>" for title in head)
+    titles = "".join(f"<th style='text-align: left'>{html.escape(title)}</th>" for title in head)
     table = f"<table><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table>"
     display({"text/plain": text, "text/html": table}, raw=True)
 
@@ -72,6 +76,8 @@ def _row(peer: Peer) -> tuple[str, ...]:
     has = peer.capacity
     online = peer.standing is Standing.ONLINE
     state = ("online" if has.sharing else "takes no jobs") if online else peer.standing.value
+    if peer.trusted:
+        state += ", trusted"
     return (
         peer.name,
         state,

@@ -133,6 +133,8 @@ class FakeDaemon:
                 web.get("/v1/peers", self._peers),
                 web.post("/v1/peers", self._add),
                 web.delete("/v1/peers/{who}", self._remove),
+                web.post("/v1/peers/{who}/trust", self._trust),
+                web.delete("/v1/peers/{who}/trust", self._untrust),
                 web.post("/v1/runs", self._run),
                 web.get("/v1/runs/{job}", self._follow),
                 web.post("/v1/runs/{job}/stop", self._stop_run),
@@ -161,6 +163,14 @@ class FakeDaemon:
 
     async def _remove(self, request: web.Request) -> web.Response:
         self.asked.append(("remove", request.match_info["who"]))
+        return self._refusal() or web.Response(status=204)
+
+    async def _trust(self, request: web.Request) -> web.Response:
+        self.asked.append(("trust", request.match_info["who"]))
+        return self._refusal() or _answer(peer(trusted=True))
+
+    async def _untrust(self, request: web.Request) -> web.Response:
+        self.asked.append(("untrust", request.match_info["who"]))
         return self._refusal() or web.Response(status=204)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:

@@ -23,6 +23,8 @@ COMMANDS = {
     "jobs": ("homie_core.cli.peers", "List the jobs that I sent or that run here."),
     "add": ("homie_core.cli.peers", "Add a machine that is not found by itself."),
     "remove": ("homie_core.cli.peers", "Forget a machine."),
+    "trust": ("homie_core.cli.trust", "Show a machine's outputs in my notebooks unfiltered."),
+    "untrust": ("homie_core.cli.trust", "Filter a machine's outputs again."),
     "config": ("homie_core.cli.config", "Show or change the configuration."),
     "whoami": ("homie_core.cli.config", "Say who this machine is to others."),
     "demo": ("homie_core.cli.demo", "Show on this machine alone how it works."),

@@ -132,7 +132,7 @@ def _row(peer: Peer) -> tuple[str, ...]:
     waiting = f" + {has.queued} waiting" if has.queued else ""
     return (
         peer.name,
-        "online" if has.sharing else "takes no jobs",
+        ("online" if has.sharing else "takes no jobs") + (", trusted" if peer.trusted else ""),
         f"{peer.address}:{peer.port}",
         f"{bar(has.cpu_percent / 100, 5)} {has.cpu_percent:.0f} % of {has.cores}",
         f"{show_size(has.ram_free)} of {show_size(has.ram_total)}",
@@ -152,6 +152,7 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "online": peer.standing is Standing.ONLINE,
         "standing": peer.standing.value,
         "trouble": peer.trouble,
+        "trusted": peer.trusted,
         "last_seen": peer.last_seen,
         "cores": has.cores,
         "cpu_percent": has.cpu_percent,

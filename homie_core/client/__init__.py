@@ -1,21 +1,23 @@
 """What front ends (CLI, notebook) use to talk to their user's own daemon; needs only the standard library.
 
 api.py      one method per request of the control API     start.py   start the daemon if it does not run
-request.py  from a script or cell and its files to a RunRequest
+request.py  from a script or session and its files to a request
+channel.py  a session: what it says, what it is told
 words.py    how a job ended, in a sentence              interrupts.py  Ctrl-C: stop, then detach
 safe_text.py  what a job wrote, made harmless for terminals
 """
 
 from homie_core.client.api import Client
-from homie_core.client.request import new_job_id, request_for_cell, request_for_script
+from homie_core.client.request import new_job_id, request_for_script, request_for_session, request_to_put
 from homie_core.client.start import ensure_daemon, wait_for_peers, wait_until_gone
 
 __all__ = [
     "Client",
     "ensure_daemon",
     "new_job_id",
-    "request_for_cell",
     "request_for_script",
+    "request_for_session",
+    "request_to_put",
     "wait_for_peers",
     "wait_until_gone",
 ]

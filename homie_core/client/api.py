@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from homie_core.model import wire
-from homie_core.model.control import AddPeer, JobEvent, News, Refused, RunRequest, Status
+from homie_core.model.control import AddPeer, JobEvent, News, PutRequest, Refused, RunRequest, Status, Uploaded
 from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, HomieError
 from homie_core.model.event import Ended
 from homie_core.model.names import JobId
@@ -79,6 +79,14 @@ class Client:
         """Forget a peer: its name, the start of its id, or its host:port."""
         self._ask("DELETE", f"/v1/peers/{quote(which, safe='')}")
 
+    def trust_peer(self, which: str) -> Peer:
+        """Let notebooks show a peer's outputs unfiltered, and return it: its name, or the start of its id."""
+        return wire.decode(self._ask("POST", f"/v1/peers/{quote(which, safe='')}/trust"), Peer)
+
+    def untrust_peer(self, which: str) -> None:
+        """Let a peer's outputs be filtered again: its name, or the start of its id."""
+        self._ask("DELETE", f"/v1/peers/{quote(which, safe='')}/trust")
+
     def run(self, request: RunRequest) -> Iterator[News]:
         """Run it, and yield what happens until `Refused` or `Ended`; to stop reading early only detaches.
 
@@ -89,6 +97,13 @@ class Client:
     def follow(self, job: JobId, after: int, results: Path) -> Iterator[News]:
         """Yield what happened to a job of mine after its record number `after`, until its end."""
         return self._news("GET", f"/v1/runs/{job}?after={after}&results={quote(str(results), safe='')}")
+
+    def put(self, job: JobId, request: PutRequest) -> Iterator[News]:
+        """Send files to a session of mine; yield the progress until `Uploaded`, or raise why they cannot be."""
+        for news in self._news("POST", f"/v1/runs/{job}/files", request):
+            if isinstance(news, Refused):
+                raise news.as_error()
+            yield news
 
     def stop(self, job: JobId) -> None:
         """Ask for the end of a job of mine; its news go on until it has ended."""
@@ -162,7 +177,9 @@ class Client:
 
 
 def _is_last(news: News) -> bool:
-    return isinstance(news, Refused) or (isinstance(news, JobEvent) and isinstance(news.record.event, Ended))
+    return isinstance(news, Refused | Uploaded) or (
+        isinstance(news, JobEvent) and isinstance(news.record.event, Ended)
+    )
 
 
 class _Interruptible(socket.socket):

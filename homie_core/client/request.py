@@ -1,12 +1,13 @@
-"""From a script or cell and the files named with it to a RunRequest, checked before anything is sent."""
+"""From a script or session and the files named with it to a request, checked before anything is sent."""
 
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from homie_core.model import wire
-from homie_core.model.control import RunRequest, Source
+from homie_core.model.control import PutRequest, RunRequest, Source
 from homie_core.model.errors import CannotSend
 from homie_core.model.job import MAX_FILES, Ask, Kind
 from homie_core.model.names import FileName, JobId, safe_file_name
@@ -14,9 +15,8 @@ from homie_core.model.names import FileName, JobId, safe_file_name
 NOT_SENT = frozenset({".git", ".ipynb_checkpoints", ".venv", "__pycache__", "homie-results"})
 """Folders that are left out when a folder is sent: they are never a script's input."""
 
-CELL = FileName(".cell.py")
-"""Name of a cell's code in its job's folder; hidden, it is no file of the user's."""
-MAX_CELL = 1 << 20
+
+T = TypeVar("T", RunRequest, PutRequest)
 
 
 def new_job_id() -> JobId:
@@ -57,8 +57,8 @@ def request_for_script(
     )
 
 
-def request_for_cell(
-    code: str,
+def request_for_session(
+    title: str,
     files: Iterable[str] = (),
     *,
     results: Path,
@@ -67,24 +67,24 @@ def request_for_cell(
     node: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> RunRequest:
-    """Return the request to run a notebook cell with these files and folders beside it; else as for a script."""
-    found = _found({}, files, note)
-    if CELL in found:
-        raise CannotSend(f"{found[CELL]} has the name that the cell itself gets there; rename it")
-    content = code.encode()
-    if len(content) > MAX_CELL:
-        raise CannotSend(f"a cell of {len(content)} bytes; {MAX_CELL} are allowed. Put its data into a file")
+    """Return the request to open a session with these files and folders in it; else as for a script."""
     return _fitting(
         RunRequest(
             id=job,
-            kind=Kind.CELL,
-            entry=CELL,
-            files=(Source(name=CELL, content=content), *_sources(found)),
+            kind=Kind.SESSION,
+            files=_sources(_found({}, files, note)),
             results=str(results.absolute()),
+            title=title,
             ask=ask or Ask(),
             node=node,
         )
     )
+
+
+def request_to_put(files: Iterable[str], note: Callable[[str], None] = lambda _: None) -> PutRequest | None:
+    """Return the request to send these files and folders to a session; None if there are none."""
+    sources = _sources(_found({}, files, note))
+    return _fitting(PutRequest(files=sources)) if sources else None
 
 
 def _found(found: dict[FileName, Path], files: Iterable[str], note: Callable[[str], None]) -> dict[FileName, Path]:
@@ -107,7 +107,7 @@ def _sources(found: dict[FileName, Path]) -> tuple[Source, ...]:
     return tuple(Source(name=name, path=str(path.absolute())) for name, path in found.items())
 
 
-def _fitting(request: RunRequest) -> RunRequest:
+def _fitting(request: T) -> T:
     if len(wire.encode(request)) > wire.MAX_MESSAGE:
         raise CannotSend("the names of the files and the arguments are too long taken together")
     return request

@@ -1,6 +1,7 @@
-"""How a job ended, in words for the person who sent it."""
+"""How a job ended, and what trust means, in words for the person who sent it."""
 
 from homie_core.model.job import How, Limits, Outcome
+from homie_core.model.peer import Peer
 from homie_core.model.quantity import show_duration, show_size
 
 
@@ -10,6 +11,24 @@ def in_words(outcome: Outcome, peer: str, limits: Limits | None) -> str:
     if outcome.detail and outcome.how in _EXPLAINED:
         sentence = f"{sentence} ({outcome.detail.rstrip('.')})"
     return sentence
+
+
+def trusted_in_words(peer: Peer) -> str:
+    """Return what it means that this peer is trusted now."""
+    return (
+        f"{peer.name} is trusted (key {peer.id[:12]}): in sessions that you start from now on, its outputs are "
+        "shown unfiltered.\nWhat it sends may then run JavaScript in your notebook, which can read your files, "
+        f"run code on this machine and reach the network. Whoever controls {peer.name} can do that.\n"
+        f"Another key under that name is not trusted. To take it back: homie untrust {peer.name}"
+    )
+
+
+def untrusted_in_words(which: str) -> str:
+    """Return what it means that a peer is trusted no longer."""
+    return (
+        f"{which} is not trusted any more: in sessions that you start from now on, its outputs are filtered.\n"
+        "What it has put into notebooks already stays there: clear those outputs."
+    )
 
 
 _EXPLAINED = (How.EVICTED, How.LOST, How.FAILED, How.EXPIRED)

@@ -19,7 +19,7 @@ from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lifecycle import Job, accept, advance
 from homie_core.model.errors import PeerRefused
-from homie_core.model.event import Accepted, Collected, Ended, Event
+from homie_core.model.event import Accepted, Busy, Collected, Ended, Event
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
@@ -53,6 +53,8 @@ class Hosted:
     """Until nothing of it is left but events and results."""
     session: Session | None = None
     """What it is told, if it is one."""
+    newest_cell: int = 0
+    """Number of the event before the one with which a session's newest cell began."""
     collected: Collected | None = None
     stop: How | None = None
     """Why it is to end before its time."""
@@ -152,8 +154,13 @@ class Hosting:
         return Taken(origin=said.origin, number=said.number)
 
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
-        """Return the job's records after number `after`, as frames that come until it has ended."""
+        """Return the job's records after number `after`, as frames that come until it has ended.
+
+        A negative number means those of a session's newest cell.
+        """
         hosted = self._of(caller, job)
+        if after < 0:
+            after = hosted.newest_cell
         return (hosted.spool or Spool(hosted.folder / "events")).follow(after)
 
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
@@ -293,6 +300,8 @@ class Hosting:
     def _record(self, hosted: Hosted, event: Event) -> None:
         self._learn(hosted, event)
         assert hosted.spool is not None
+        if isinstance(event, Busy) and event.cell:
+            hosted.newest_cell = hosted.spool.last
         hosted.spool.append(event, self.wall())
 
     def _learn(self, hosted: Hosted, event: Event) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from homie_core import __version__
 from homie_core.config import Config, split_peer
 from homie_core.daemon.gossip import Gossip, Me
@@ -18,10 +20,11 @@ from homie_core.daemon.offer import Offer
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.peers import PeerTable
+from homie_core.engine.placement import find
 from homie_core.host.machine import addresses, interfaces
 from homie_core.model.control import AddPeer, JobView, Status
 from homie_core.model.errors import HomieError, NoPeer
-from homie_core.model.peer import Beat, Peer
+from homie_core.model.peer import Beat, Peer, Standing
 from homie_core.net import tls
 from homie_core.net.control import ControlServer
 from homie_core.net.discovery import Discovery
@@ -30,6 +33,7 @@ from homie_core.net.server import PeerServer
 from homie_core.store import identity
 from homie_core.store.journal import Journal
 from homie_core.store.pins import Pins
+from homie_core.store.trusted import Trusted
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class Node:
         self._leaving = asyncio.Event()
         self._tasks = Tasks()
         self._pins = Pins.load(home)
+        self._trusted = Trusted.load(home)
         self._journal = Journal(home / "journal.db")
         self._offer = Offer(home, config)
         self._hosting = Hosting(
@@ -69,7 +74,7 @@ class Node:
         )
         self._table = PeerTable(self._id, self._pins.all())
         self._gossip = Gossip(me, self._table, client, self._discovery, self._pins.remember)
-        self._runs = Runs(self._journal, Links(self._gossip.peers, client))
+        self._runs = Runs(self._journal, Links(self.peers, client))
         self._server = PeerServer(self._hosting, self._gossip.greeted, tls.server_context(*keys))
         self._control = ControlServer(self, self._runs, home / SOCKET)
 
@@ -128,7 +133,7 @@ class Node:
         )
 
     def peers(self) -> list[Peer]:
-        return self._gossip.peers()
+        return [replace(peer, trusted=peer.id in self._trusted) for peer in self._gossip.peers()]
 
     async def add_peer(self, wanted: AddPeer) -> Peer:
         return await self._gossip.add(await _resolve(wanted.host), wanted.port)
@@ -137,6 +142,8 @@ class Node:
         """Forget a peer by name, by the beginning of its id, or by a typed address."""
         names = self._table.remove(who)
         for name in names:
+            if id := self._pins.known(name):
+                self._trusted.discard(id)
             self._pins.forget(name)
         if names:
             return
@@ -147,6 +154,28 @@ class Node:
         except (ValueError, NoPeer) as error:
             log.debug("%s is no address: %s", who, error)
         raise NoPeer(f"nobody called {who} is known. See `homie peers`")
+
+    def trust_peer(self, who: str) -> Peer:
+        """Trust a peer by name or by the beginning of its id: the node that has this key, under any name."""
+        peer = find(self.peers(), who)
+        if peer.standing is Standing.CHANGED:
+            raise NoPeer(f"{peer.name} is not trusted: {peer.trouble}")
+        if peer.standing is Standing.HEARD:
+            raise NoPeer(f"{peer.name} has not shown its key yet; try again when `homie peers` shows it online")
+        self._trusted.add(peer.id)
+        log.info("%s is trusted now", peer.name, extra={"peer": peer.id})
+        return replace(peer, trusted=True)
+
+    def untrust_peer(self, who: str) -> None:
+        """Trust a peer no longer, also one that is not there: by name or by the beginning of its id."""
+        ids = {id for name, id in self._pins.all().items() if name.lower() == who.lower()}
+        if len(who) >= 4:
+            ids |= self._trusted.beginning(who.lower())
+        if not ids:
+            ids = {find(self.peers(), who).id}
+        for id in ids:
+            self._trusted.discard(id)
+            log.info("%s is not trusted any more", who, extra={"peer": id})
 
     # The rest is inside.
 

@@ -79,7 +79,8 @@ class Runs:
     ) -> AsyncGenerator[News]:
         """Yield the news of a job sent earlier, from event `after` + 1 on."""
         sent = self._sent(job)
-        yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already")
+        trusted = any(peer.id == sent.peer and peer.trusted for peer in self.links.peers())
+        yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already", trusted=trusted)
         async for news in self._relay(sent, after, results, outbox):
             yield news
 

@@ -53,7 +53,7 @@ class Follow(Frozen, frozen=True):
 
     job: JobId
     after: int = 0
-    """Its events up to this number are known."""
+    """Its events up to this number are known; -1: all before a session's newest cell."""
     results: LocalPath | None = None
     """Folder for the files that come back; None: they stay there."""
 
@@ -66,6 +66,8 @@ class Placed(Frozen, frozen=True, tag="placed"):
     why: Prose
     gpus: tuple[str, ...] = ()
     """Names of the peer's cards, if the job asked for one."""
+    trusted: bool = False
+    """Whether the user trusts this peer: its outputs are shown unfiltered."""
 
 
 class Transfer(Frozen, frozen=True, tag="transfer"):

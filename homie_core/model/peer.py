@@ -112,3 +112,5 @@ class Peer(Frozen, frozen=True):
     """Seconds since it was last heard of (age, not a date)."""
     trouble: str = ""
     """Why it is not online, in words; empty when it is."""
+    trusted: bool = False
+    """Whether a notebook of this user shows its outputs unfiltered."""

@@ -2,10 +2,11 @@
 
 GET    /v1/status              how the daemon is doing          GET  /v1/peers        who is there
 POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers/{who}  forget a peer
+POST   /v1/peers/{who}/trust   show its outputs unfiltered      DELETE /v1/peers/{who}/trust  filter them
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
 POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
-GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news, tell it
-                               things; with ?job=J&after=N&results=DIR one that is open already
+GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news,
+                               tell it things; with ?job=J&after=N&results=DIR one that is open already
 POST   /v1/shutdown            end the daemon
 
 The lock is the socket: mode 0600 in a folder of mode 0700, and the caller's uid is checked. Hanging up in the
@@ -31,7 +32,7 @@ from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
 from homie_core.model.session import Told
 from homie_core.model.wire import MAX_MESSAGE, decode, frame
-from homie_core.net.http import answer, application, converse, message_of
+from homie_core.net.http import after_of, answer, application, converse, message_of
 from homie_core.net.server import JOB
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,10 @@ class Control(Protocol):
     async def add_peer(self, wanted: AddPeer) -> Peer: ...
 
     async def remove_peer(self, who: str) -> None: ...
+
+    def trust_peer(self, who: str) -> Peer: ...
+
+    def untrust_peer(self, who: str) -> None: ...
 
     def shutdown(self) -> None: ...
 
@@ -82,6 +87,8 @@ class ControlServer:
         app.router.add_get("/v1/peers", self._peers)
         app.router.add_post("/v1/peers", self._add_peer)
         app.router.add_delete("/v1/peers/{who}", self._remove_peer)
+        app.router.add_post("/v1/peers/{who}/trust", self._trust_peer)
+        app.router.add_delete("/v1/peers/{who}/trust", self._untrust_peer)
         app.router.add_post("/v1/runs", self._run)
         app.router.add_get(f"/v1/runs/{JOB}", self._follow)
         app.router.add_post(f"/v1/runs/{JOB}/stop", self._stop)
@@ -125,6 +132,15 @@ class ControlServer:
     async def _remove_peer(self, request: web.Request) -> web.Response:
         _check_user(request)
         await self._control.remove_peer(request.match_info["who"])
+        return web.Response(status=204)
+
+    async def _trust_peer(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(self._control.trust_peer(request.match_info["who"]))
+
+    async def _untrust_peer(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        self._control.untrust_peer(request.match_info["who"])
         return web.Response(status=204)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
@@ -189,12 +205,9 @@ async def _pour(news: AsyncGenerator[News], write: Callable[[bytes], Awaitable[N
 
 def _wish(request: web.Request, job: str) -> Follow:
     """Return which job is to be followed from where on."""
-    after = request.query.get("after", "0")
-    if not after.isdecimal() or len(after) > 18:
-        raise BadMessage("`after` is the number of an event")
     if not re.fullmatch("[0-9a-f]{12}", job):
         raise BadMessage("`job` is no id of a job")
-    return Follow(job=JobId(job), after=int(after), results=request.query.get("results"))
+    return Follow(job=JobId(job), after=after_of(request), results=request.query.get("results"))
 
 
 def _check_user(request: web.Request) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -28,6 +29,14 @@ def application() -> web.Application:
 async def message_of(request: web.Request, kind: type[T]) -> T:
     """Return the request's body as a `kind`; raise BadMessage for anything else."""
     return decode(await request.read(), kind)
+
+
+def after_of(request: web.Request) -> int:
+    """Return after which event the caller wants to read; -1: from a session's newest cell on."""
+    text = request.query.get("after", "0")
+    if not re.fullmatch("-1|[0-9]{1,18}", text):
+        raise BadMessage("`after` is the number of an event, or -1")
+    return int(text)
 
 
 def answer(message: object, status: int = 200) -> web.Response:

@@ -111,7 +111,7 @@ class Link:
     async def events(self, job: JobId, after: int, outbox: Outbox | None = None) -> AsyncIterator[Record]:
         """Yield the job's records from `after` + 1 on, each number once and in order, until the link ends.
 
-        Meanwhile a session hears what is in the outbox.
+        With -1, they begin where a session's newest cell does. Meanwhile it hears what is in the outbox.
         """
         url = f"{self._base}/jobs/{job}/events?after={after}"
         unframer = Unframer()
@@ -130,7 +130,7 @@ class Link:
                     raise BadMessage(f"{self._where} sent something that is no event")
                 for data in unframer.feed(message.data):
                     record = decode(data, Record)
-                    after += 1
+                    after = record.seq if after < 0 else after + 1
                     if record.seq != after:
                         raise BadMessage(f"{self._where} sent event {record.seq} where {after} was due")
                     yield record

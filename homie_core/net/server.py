@@ -3,7 +3,8 @@
 POST /v1/hello                          who are you, what do you offer
 POST /v1/jobs                           take this job (the same id again: the same answer)
 PUT  /v1/jobs/{job}/inputs/{digest}     here is a file of it
-GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on, until it has ended; the other way,
+GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on (-1: from the newest cell on), until
+                                        it has ended; the other way,
                                         for a session, what it is told, answered by what was taken (text)
 POST /v1/jobs/{job}/expect              which of these files for a running session are missing
 POST /v1/jobs/{job}/place               put them into its folder
@@ -23,14 +24,13 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from homie_core.model.errors import BadMessage
 from homie_core.model.event import Accepted
 from homie_core.model.job import JobSpec
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.peer import Hello
 from homie_core.model.session import Input, Missing, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, decode
-from homie_core.net.http import CHUNK, answer, application, converse, message_of
+from homie_core.net.http import CHUNK, after_of, answer, application, converse, message_of
 from homie_core.net.tls import peer_id_of
 
 JOB = "{job:[0-9a-f]{12}}"
@@ -117,11 +117,8 @@ class PeerServer:
         return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        after = request.query.get("after", "0")
-        if not after.isdecimal() or len(after) > 18:
-            raise BadMessage("`after` is the number of an event")
         caller, job = _caller(request), _job(request)
-        events = self._host.events(caller, job, int(after))
+        events = self._host.events(caller, job, after_of(request))
         socket = web.WebSocketResponse(heartbeat=PING, max_msg_size=MAX_MESSAGE, compress=False)
         await socket.prepare(request)
 

@@ -8,5 +8,6 @@ kernel.py    a live IPython kernel, the program of a session
 messages.py  how its messages travel; the notebook outside uses it too
 files.py     files that come while a session runs
 
-Standard library only (but for kernel.py), Python 3.11 or newer, and few imports: each is paid at the start of every job.
+Standard library only (but for kernel.py), Python 3.11 or newer, and few imports: each is paid at the start of
+every job.
 """

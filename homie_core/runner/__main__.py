@@ -24,6 +24,7 @@ from homie_core.runner.frames import (
     FILE,
     INPUT,
     MAX_RECORD,
+    MESSAGES,
     OUT_OF_MEMORY,
     PLACED,
     PREPARE,
@@ -36,7 +37,7 @@ from homie_core.runner.frames import (
     Commands,
     answer_to,
 )
-from homie_core.runner.messages import ENVIRONMENT, pack
+from homie_core.runner.messages import ENVIRONMENT, RECORD, pack
 from homie_core.runner.spool import Spool
 
 TERM_GRACE = 2.0
@@ -70,9 +71,11 @@ class Runner:
         self.answer = b""
         """What is left to send of the answer to REPLAY."""
         self.said = bytearray()
-        """The beginning of a line of the kernel's about what it runs."""
+        """The beginning of a record of the kernel's that is not whole yet."""
         self.incoming: Incoming | None = None
         self.restarting = False
+        self.early = bytearray()
+        """What the next kernel is to hear, while the one before is on its way out."""
         self.timeout = 0.0
         """Seconds that the program may run; in a session, without a word from outside."""
         self.deadline: float | None = None
@@ -149,7 +152,8 @@ class Runner:
                 self.replay(**json.loads(payload))
             elif kind == PREPARE and self.child is None and self.prepared is None:
                 wish = json.loads(payload)
-                self.prepared = Child(wish["argv"], {**os.environ, **wish["env"]}, wish["cwd"], session=True)
+                argv, env, cwd = self.placed(wish["argv"], wish["env"], wish["cwd"])
+                self.prepared = Child(argv, {**os.environ, **env}, cwd, session=True)
             elif kind == START and self.child is None:
                 self.start(now, **json.loads(payload))
             elif kind == ACK:
@@ -164,7 +168,9 @@ class Runner:
         assert child.inbox
         if not self.too_late:
             self.deadline = now + self.timeout
-        if kind == INPUT:
+        if kind == INPUT and self.restarting:
+            self.early += payload
+        elif kind == INPUT:
             child.inbox.put(payload)
         elif kind == CLOSE:
             child.inbox.close()
@@ -190,6 +196,7 @@ class Runner:
         self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, session: bool
     ) -> None:
         """Start the program, or let the kernel that waits be it."""
+        argv, env, cwd = self.placed(argv, env, cwd)
         self.spool.append(STARTED, b"")
         waiting, self.prepared = self.prepared, None
         if waiting and waiting.pid in dict(reap()):
@@ -204,19 +211,34 @@ class Runner:
             self.child = Child(argv, {**os.environ, **env}, cwd, session)
         self.timeout, self.deadline = timeout, now + timeout
 
+    def placed(self, argv: list[str], env: dict[str, str], cwd: str) -> tuple[list[str], dict[str, str], str]:
+        """Return a program as it is found here; in a sandbox, everything has the place that it is said to have."""
+        return argv, env, cwd
+
     def take(self, pipe: Pipe, now: float) -> None:
         """Move what the program wrote into the spool."""
         assert self.child
         data = pipe.read(now)
         if data is None:
             self.child.close(pipe)
-        elif pipe.kind == BUSY:
-            *lines, self.said = (self.said + data).split(b"\n")
-            for line in lines:
-                self.spool.append(BUSY, bytes(line))
-            del self.said[:-MAX_RECORD]
+        elif pipe.kind == MESSAGES:
+            self.cut(data)
         elif data:
             self.spool.append(pipe.kind, data)
+
+    def cut(self, data: bytes) -> None:
+        """Move the kernel's records into the spool, those that are whole."""
+        self.said += data
+        at = 0
+        while len(self.said) - at >= RECORD.size:
+            kind, length = RECORD.unpack_from(self.said, at)
+            if kind not in (MESSAGES, BUSY) or length > MAX_RECORD:
+                raise ValueError("the job wrote nonsense into its kernel's pipe")
+            if len(self.said) - at < RECORD.size + length:
+                break
+            self.spool.append(kind, bytes(self.said[at + RECORD.size : at + RECORD.size + length]))
+            at += RECORD.size + length
+        del self.said[:at]
 
     def watch(self, child: Child, now: float) -> None:
         """Enforce the deadline, notice the end, and see that everything ends with the program."""
@@ -250,6 +272,9 @@ class Runner:
         self.said.clear()
         self.spool.append(RESTARTED, b"")
         self.child = child.again()
+        assert self.child.inbox
+        self.child.inbox.put(bytes(self.early))
+        self.early.clear()
         self.deadline = now + self.timeout
 
     def conclude(self) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 
-from homie_core.runner.frames import BUSY, MAX_RECORD, MESSAGES, STDERR, STDOUT
+from homie_core.runner.frames import MAX_RECORD, MESSAGES, STDERR, STDOUT
 
 PIPE = 1 << 20
 """What a pipe should hold: a flood then costs few wake-ups."""
@@ -74,11 +74,11 @@ class Inbox:
 
 
 class Child:
-    """A running program; in a `session`, a kernel with two more pipes out and one in (see messages.py)."""
+    """A running program; in a `session`, a kernel with one more pipe out and one in (see messages.py)."""
 
     def __init__(self, argv: list[str], env: dict[str, str], cwd: str, session: bool) -> None:
         self.argv, self.env, self.cwd, self.session = argv, env, cwd, session
-        kinds = (STDOUT, STDERR, MESSAGES, BUSY) if session else (STDOUT, STDERR)
+        kinds = (STDOUT, STDERR, MESSAGES) if session else (STDOUT, STDERR)
         self.pipes = [Pipe(kind) for kind in kinds]
         self.inbox = Inbox() if session else None
         inner = [pipe.inner for pipe in self.pipes] + ([self.inbox.inner] if self.inbox else [])

@@ -18,8 +18,8 @@ this number are safe on the host. SIGNAL: the number is a signal for the program
 {argv, env, cwd}: a kernel that gets ready now and hears the rest of its environment at START."""
 
 INPUT, RESTART, CLOSE, FILE, DATA = 6, 7, 8, 9, 10
-"""Host to runner, in a session. INPUT: whole messages for its kernel. RESTART: another kernel in its place. CLOSE: the
-kernel is to end. FILE: JSON {name, size, executable}, then as much DATA as the file has."""
+"""Host to runner, in a session. INPUT: whole messages for its kernel. RESTART: another kernel in its place. CLOSE:
+the kernel is to end. FILE: JSON {name, size, executable}, then as much DATA as the file has."""
 
 STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
 """Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline}."""
@@ -28,9 +28,9 @@ OUT_OF_MEMORY = 71
 """The runner's own exit status if it was asked to tell that the kernel killed for memory, and it did."""
 
 MESSAGES, BUSY, RESTARTED, PLACED = 21, 22, 23, 24
-"""Runner to host, in a session. MESSAGES: the next bytes of the kernel's stream. BUSY: the id of the cell that it runs
-from now on, or nothing. RESTARTED: another kernel begins, and with it another stream. PLACED: the file is there, or
-in words why not."""
+"""Runner to host, in a session. MESSAGES: the next bytes of the kernel's stream. BUSY: the id of the cell that it
+runs from now on, or nothing. RESTARTED: another kernel begins, and with it another stream. PLACED: the file is
+there, or in words why not."""
 
 MAX_RECORD = 256 << 10
 """Upper bound of a record's payload in bytes."""

@@ -17,6 +17,7 @@ from typing import Any
 HERE = __file__.removesuffix("/homie_core/runner/kernel.py")
 sys.path.insert(0, HERE)
 
+from homie_core.runner.frames import BUSY, MAX_RECORD, MESSAGES
 from homie_core.runner.messages import (
     CONTROL,
     ENVIRONMENT,
@@ -24,8 +25,8 @@ from homie_core.runner.messages import (
     INTERRUPT,
     IOPUB,
     OUT_FD,
+    RECORD,
     SHELL,
-    STATUS_FD,
     STDIN,
     Unpacker,
     pack,
@@ -36,11 +37,14 @@ sys.path.remove(HERE)  # a job finds no homie_core here
 import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 DELIMITER = b"<IDS|MSG>"
-BATCH = 256 << 10
-"""Bytes gathered, if they are there, before they are written."""
+WELCOME_MS = 30_000
+"""Milliseconds to wait for the kernel's welcome to a new listener."""
+PREFACE_MS = 5
+"""Milliseconds that the news of a cell's beginning may wait for what it does."""
 
 
 class Kernel(IPythonKernel):
@@ -53,9 +57,9 @@ class Kernel(IPythonKernel):
         self._unwanted: set[str] = set()
         """Requests that were interrupted before they began."""
 
-    def interrupt(self, request: str) -> None:
-        """Interrupt this request, which may not have begun yet; any thread."""
-        self._unwanted.add(request)
+    def interrupt(self, requests: set[str]) -> None:
+        """Interrupt these requests, of which one may run and others may not have begun; any thread."""
+        self._unwanted |= requests
         if self._armed:
             os.killpg(0, signal.SIGINT)  # its children too, as Jupyter does it
 
@@ -65,13 +69,6 @@ class Kernel(IPythonKernel):
 
     def post_handler_hook(self) -> None:
         """See above."""
-
-    async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
-        os.write(STATUS_FD, f"{parent['header']['msg_id'][:200]}\n".encode())
-        try:
-            await super().execute_request(stream, ident, parent)
-        finally:
-            os.write(STATUS_FD, b"\n")
 
     async def do_execute(self, code: str, *args: Any, **options: Any) -> Any:
         if threading.current_thread() is not threading.main_thread():
@@ -118,8 +115,12 @@ class Pump:
             STDIN: self._connect(zmq.DEALER, app.stdin_socket),
             IOPUB: self._connect(zmq.SUB, app.iopub_thread.socket),
         }
-        self._last = ""
-        """The newest execute request."""
+        self._due: set[str] = set()
+        """Cells that have been passed on and have not ended."""
+        self._held = bytearray()
+        """Messages that are not yet written."""
+        self._preface = False
+        """Whether they only say that a cell begins: then the first that shows something may go with them."""
 
     def run(self) -> None:
         """Work until the runner closes its end; then let the kernel end."""
@@ -127,19 +128,24 @@ class Pump:
         for source in (IN_FD, *self._sockets.values()):
             poller.register(source, zmq.POLLIN)
         channels = {socket: channel for channel, socket in self._sockets.items()}
+        self._sockets[IOPUB].poll(WELCOME_MS)  # what is published before we are known would be lost
         while True:
-            ready = dict(poller.poll())
+            ready = dict(poller.poll(PREFACE_MS if self._preface else None))
+            if not ready:
+                self._flush()
             if ready.pop(IN_FD, None):
                 data = os.read(IN_FD, 1 << 16)
                 if not data:
                     break
                 for channel, parts in unpacker.feed(data):
                     self._pass_in(channel, parts)
-            _write(self._gather([(channels[socket], socket) for socket in ready]))
-        self._app.kernel.interrupt(self._last)
+            for socket in ready:
+                self._pass_out(channels[socket], socket)
+        self._app.kernel.interrupt(self._due)
         self._app.kernel.io_loop.add_callback(self._app.kernel.io_loop.stop)
 
     def _connect(self, kind: int, to: Any) -> Any:
+        assert self._app.context
         socket = self._app.context.socket(kind)
         socket.linger = 0
         socket.rcvhwm = 0
@@ -152,41 +158,63 @@ class Pump:
 
     def _pass_in(self, channel: int, parts: list[bytes]) -> None:
         if channel == INTERRUPT:
-            self._app.kernel.interrupt(self._last)
+            self._app.kernel.interrupt(self._due)
         elif channel == ENVIRONMENT:
             os.environ.update(json.loads(parts[0]))
         elif channel in (SHELL, CONTROL, STDIN):
             header = json.loads(parts[0])
             if header["msg_type"] == "execute_request":
-                self._last = header["msg_id"]
+                self._due.add(header["msg_id"])
             self._sockets[channel].send_multipart([DELIMITER, b"", *parts])
 
-    def _gather(self, ready: list[tuple[int, Any]]) -> bytes:
-        """Return what these sockets have, as far as it fits into a batch."""
-        packed, size = [], 0
-        for channel, socket in ready:
-            while size < BATCH:
-                try:
-                    parts = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                packed.append(pack(channel, parts[parts.index(DELIMITER) + 2 :]))
-                size += len(packed[-1])
-        return b"".join(packed)
+    def _pass_out(self, channel: int, socket: Any) -> None:
+        """Write what this socket has, as far as it fits into one record (a larger message takes several)."""
+        while len(self._held) < MAX_RECORD:
+            try:
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            parts = parts[parts.index(DELIMITER) + 2 :]
+            if channel == IOPUB and (cell := _begun_or_ended(parts)) is not None:
+                self._flush()
+                _write(BUSY, cell)
+                self._preface = bool(cell)
+                if not cell:
+                    self._due.discard(json.loads(parts[1])["msg_id"])
+            elif b'"execute_input"' not in parts[0]:
+                self._preface = False
+            self._held += pack(channel, parts)
+        if not self._preface:
+            self._flush()
+
+    def _flush(self) -> None:
+        for at in range(0, len(self._held), MAX_RECORD):
+            _write(MESSAGES, self._held[at : at + MAX_RECORD])
+        self._held.clear()
+        self._preface = False
 
 
-def _write(data: bytes) -> None:
-    view = memoryview(data)
+def _begun_or_ended(parts: list[bytes]) -> bytes | None:
+    """Return the id of the cell that begins with this message, nothing if one has ended; None: neither."""
+    if b'"status"' not in parts[0] or b'"execute_request"' not in parts[1]:
+        return None
+    state = json.loads(parts[3]).get("execution_state")
+    request = json.loads(parts[1])["msg_id"].encode()[:200]
+    return {"busy": request, "idle": b""}.get(state)
+
+
+def _write(kind: int, payload: bytes | bytearray) -> None:
+    view = memoryview(RECORD.pack(kind, len(payload)) + payload)
     while view:
         view = view[os.write(OUT_FD, view) :]
 
 
 def _keep_from_children() -> None:
     """Let no process that a cell starts hold, or write to, the runner's pipes."""
-    for fd in (OUT_FD, STATUS_FD, IN_FD):
+    for fd in (OUT_FD, IN_FD):
         os.set_inheritable(fd, False)
     nowhere = os.open(os.devnull, os.O_RDWR)
-    os.register_at_fork(after_in_child=lambda: [os.dup2(nowhere, fd) for fd in (OUT_FD, STATUS_FD, IN_FD)])
+    os.register_at_fork(after_in_child=lambda: [os.dup2(nowhere, fd) for fd in (OUT_FD, IN_FD)])
 
 
 def main() -> None:
@@ -194,6 +222,7 @@ def main() -> None:
     _keep_from_children()
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
+    config.IPythonKernel._execute_sleep = 0.0  # it gives slow readers time; here all is read, and in order
     config.Session.key = b""  # the sockets lie in a folder of this user's, in a sandbox of its own
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         app = App.instance(
@@ -205,7 +234,8 @@ def main() -> None:
             log_level=logging.CRITICAL,  # its hints are for those who started a kernel by hand
         )
         app.initialize([])
-        threading.Thread(target=Pump(app).run, name="homie", daemon=True).start()
+        pump = threading.Thread(target=Pump(app).run, name="homie", daemon=True)
+        IOLoop.current().add_callback(pump.start)  # the kernel has begun by then
         app.start()
 
 

@@ -24,9 +24,11 @@ MAX_PARTS = 4096
 MAX_MESSAGE = 256 << 20
 """Bytes of one message from a kernel."""
 
-OUT_FD, STATUS_FD, IN_FD = 3, 4, 5
-"""What a kernel inherits from its runner: messages out; one line for each cell, its id when it begins and an empty
-one when it has ended; messages in."""
+OUT_FD, IN_FD = 3, 4
+"""Pipes that a kernel inherits from its runner. In: messages. Out: records, each `RECORD` and as many bytes."""
+
+RECORD = struct.Struct(">BI")
+"""Kind (MESSAGES or BUSY of frames.py) and length. BUSY comes between two messages only, never within one."""
 
 _HEAD = struct.Struct(">BH")
 

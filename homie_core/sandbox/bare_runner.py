@@ -15,13 +15,10 @@ class BareRunner(Runner):
         self.places = {WORK: work, RUNNER: __file__.removesuffix("/homie_core/sandbox/bare_runner.py")}
         self.places |= {f"{ENVIRONMENTS}/{number}": path for number, path in enumerate(environments)}
 
-    def start(
-        self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, report: bool
-    ) -> None:
-        """Start the program."""
+    def placed(self, argv: list[str], env: dict[str, str], cwd: str) -> tuple[list[str], dict[str, str], str]:
+        """Return the program with the places that it has without a sandbox."""
         env = {**env, "PYTHONPATH": ":".join(map(self.outside, env["PYTHONPATH"].split(":")))}
-        argv = [sys.executable, *map(self.outside, argv[1:])]
-        super().start(now, argv, env, self.outside(cwd), timeout, report)
+        return [sys.executable, *map(self.outside, argv[1:])], env, self.outside(cwd)
 
     def outside(self, path: str) -> str:
         """Return where this path of a sandbox lies on the host; any other text as it is."""

@@ -89,6 +89,7 @@ def test_peers_for_programs(daemon: FakeDaemon, capsys: pytest.CaptureFixture[st
         "online": True,
         "standing": "online",
         "trouble": "",
+        "trusted": False,
         "last_seen": 0.4,
         "cores": 8,
         "cpu_percent": 25.0,

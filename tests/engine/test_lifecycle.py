@@ -4,7 +4,7 @@ import pytest
 
 from homie_core.engine.lifecycle import NEXT, accept, advance, judge
 from homie_core.model.errors import IllegalTransition
-from homie_core.model.event import Accepted, Collected, Ended, Exited, Output, Queued, Raised, Started
+from homie_core.model.event import Accepted, Collected, Ended, Exited, Messages, Output, Queued, Started
 from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, FileName, JobId, PeerId
 
@@ -20,7 +20,7 @@ EVENTS = [
     Queued(position=1, reason=""),
     Started(sandbox="x"),
     Output(stream=1, data=b""),
-    Raised(ename="E", evalue="", traceback=()),
+    Messages(data=b""),
     Exited(outcome=DONE),
     Collected(files=()),
     Ended(outcome=DONE),

@@ -11,9 +11,8 @@ pytestmark = pytest.mark.docker
 
 
 def engines(socket: Path) -> list[psutil.Process]:
-    return [
-        process for process in psutil.process_iter(["cmdline"]) if f"unix://{socket}" in (process.info["cmdline"] or ())
-    ]
+    found = ((process, process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+    return [process for process, command in found if f"unix://{socket}" in command]
 
 
 def test_a_job_on_podman_and_no_engine_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

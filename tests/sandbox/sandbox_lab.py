@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from homie_core.model.event import Collected, Output, Raised
+from homie_core.model.event import Collected, Output
 from homie_core.model.job import FileRef, JobSpec, Kind, Limits
 from homie_core.sandbox.base import Box, End
 from homie_core.sandbox.bubblewrap import Bubblewrap
@@ -25,7 +25,6 @@ class Result:
 
     out: bytes = b""
     err: bytes = b""
-    raised: Raised | None = None
     program: ProgramEnd | None = None
     end: End | None = None
     collected: Collected | None = None
@@ -38,8 +37,6 @@ class Result:
                 self.out += data
             case Output(data=data):
                 self.err += data
-            case Raised() as raised:
-                self.raised = raised
             case ProgramEnd() as program:
                 self.program = program
 
@@ -58,8 +55,9 @@ class Lab:
 
     def spec(self, source: str, kind: Kind = Kind.SCRIPT, args: tuple[str, ...] = ()) -> JobSpec:
         digest = hashlib.sha256(source.encode()).hexdigest()
+        entry = "main.py" if kind is Kind.SCRIPT else None
         file = FileRef(name="main.py", digest=digest, size=len(source.encode()))
-        return JobSpec(id=secrets.token_hex(6), kind=kind, entry="main.py", files=(file,), args=args)
+        return JobSpec(id=secrets.token_hex(6), kind=kind, entry=entry, files=(file,), args=args)
 
     def box(self, source: str, limits: Limits = LIMITS, node: str = NODE) -> Box:
         """Lay out a job of one file."""

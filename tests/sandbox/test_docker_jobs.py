@@ -1,18 +1,15 @@
 """Jobs in real sandboxes of both kinds: every byte, then the exit status; cells as in a notebook."""
 
 import asyncio
-import re
 import time
 
-import msgspec
 import pytest
-from sandbox_lab import LIMITS, NODE, Lab, Result
+from sandbox_lab import NODE, Lab, Result
 
 from homie_core.model.errors import SandboxError
-from homie_core.model.job import Kind, Limits
+from homie_core.model.job import Limits
 from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.link import Link, ProgramEnd
-from homie_core.sandbox.program import program
 
 pytestmark = pytest.mark.docker
 docker_only = pytest.mark.parametrize("prepared", ["docker"], indirect=True)
@@ -171,65 +168,6 @@ async def test_cards_are_refused_where_the_engine_would_forget_them(lab: Lab) ->
     box = lab.box("print(1)", Limits(cpus=1, memory=64 << 20, timeout=5, gpus=("GPU-1",)))
     with pytest.raises(SandboxError, match="podman get no graphics cards"):
         await lab.backend.create(box)
-
-
-def uncoloured(lines: tuple[str, ...]) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
-
-
-async def test_cell_shows_its_last_value_awaits_and_runs_commands(notebook: Lab) -> None:
-    cell = "import asyncio\nawait asyncio.sleep(0)\n!ls; echo oops >&2\nx = 6\nx * 7"
-    result = await notebook.run(cell, Kind.CELL)
-    assert (result.out, result.err) == (b"main.py\n42\n", b"oops\n")
-    assert result.status == 0
-    assert result.raised is None
-
-
-async def test_cell_that_raises_reports_like_a_notebook(notebook: Lab) -> None:
-    result = await notebook.run("def f(): return 1 / 0\nprint('so far')\nf()", Kind.CELL)
-    assert result.raised
-    assert (result.raised.ename, result.raised.evalue) == ("ZeroDivisionError", "division by zero")
-    shown = uncoloured(result.raised.traceback)
-    assert "Cell In[1], line 3" in shown
-    assert "----> 3 f()" in shown
-    assert "homie" not in shown, "our own frames are nobody's business"
-    assert (result.out, result.err, result.status) == (b"so far\n", b"", 1)
-
-
-@pytest.mark.parametrize(
-    ("cell", "ename", "status"),
-    [
-        ("def f(:", "SyntaxError", 1),
-        ("%no_such_magic", "UsageError", 1),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt", 1),
-        ("import sys; sys.exit(3)", None, 3),
-        ("import sys; sys.exit()", None, 0),
-        ("raise ValueError('x' * 10_000_000)", "ValueError", 1),
-        ("class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E", "E", 1),
-    ],
-)
-async def test_cell_ends_as_its_author_meant(notebook: Lab, cell: str, ename: str | None, status: int) -> None:
-    result = await notebook.run(cell, Kind.CELL)
-    assert (result.raised.ename if result.raised else None) == ename
-    assert (result.status, result.err) == (status, b"")
-
-
-async def test_cell_is_main_and_imports_its_neighbours(notebook: Lab) -> None:
-    cell = "import pickle, main\nclass A: pass\npickle.loads(pickle.dumps(A())).__class__.__module__"
-    box = notebook.box(cell)
-    (box.work / "main.py").rename(box.work / "cell.py")
-    (box.work / "main.py").write_text("value = 1")
-    sandbox = await notebook.backend.create(box)
-    link = Link(*await sandbox.start())
-    await link.connect()
-    wanted = program(notebook.spec("", Kind.CELL), LIMITS, 1)
-    await link.start(msgspec.structs.replace(wanted, argv=(*wanted.argv[:-1], "/work/cell.py")))
-    result = Result()
-    async for record in link:
-        result.add(record)
-    await sandbox.remove()
-    assert result.raised is None
-    assert (result.out, result.err) == (b"'__main__'\n", b"")
 
 
 async def test_many_at_once(lab: Lab) -> None:

@@ -253,18 +253,19 @@ def test_seccomp_profile_refuses_what_it_does_not_name() -> None:
     assert all(rule["action"] == "SCMP_ACT_ALLOW" for rule in profile["syscalls"] if "clone3" not in rule["names"])
 
 
-def test_program_of_script_and_cell() -> None:
+def test_program_of_script_and_session() -> None:
     file = FileRef(name="a/b.py", digest="0" * 64, size=1)
     spec = JobSpec(id="b" * 12, kind=Kind.SCRIPT, entry="a/b.py", files=(file,), args=("-x", "1"))
     script = program.program(spec, Limits(cpus=2.5, memory=1, timeout=9))
     assert script.argv == ("python3", "/work/a/b.py", "-x", "1")
-    assert (script.timeout, script.report, script.cwd) == (9, False, "/work")
+    assert (script.timeout, script.session, script.cwd) == (9, False, "/work")
     assert (script.env["OMP_NUM_THREADS"], script.env["PYTHONPATH"]) == ("2", "")
-    spec = JobSpec(id="b" * 12, kind=Kind.CELL, entry="a/b.py", files=(file,))
-    cell = program.program(spec, LIMITS, 2)
-    assert cell.report
-    assert cell.argv[-1] == "/work/a/b.py"
-    assert cell.env["PYTHONPATH"] == "/homie/env/0:/homie/env/1"
+    kernel = program.program(JobSpec(id="b" * 12, kind=Kind.SESSION, files=(file,)), LIMITS, 2)
+    assert kernel == program.session_program(LIMITS, 2), "so it can be started before its session is known"
+    assert kernel.session
+    assert kernel.argv[-1] == "/homie/runner/homie_core/runner/kernel.py"
+    assert kernel.timeout > LIMITS.timeout + LIMITS.idle, "its host comes first"
+    assert kernel.env["PYTHONPATH"] == "/homie/env/0:/homie/env/1"
 
 
 async def test_attached_stream_in_single_bytes(short_tmp: Path) -> None:

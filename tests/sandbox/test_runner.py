@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from homie_core.model.errors import BadMessage
-from homie_core.model.event import Output, Raised
+from homie_core.model.event import Output
 from homie_core.runner import child, frames, spool
 from homie_core.sandbox import link as link_module
 from homie_core.sandbox.link import Link, Numbered, ProgramEnd, ProgramStarted
@@ -30,13 +30,13 @@ class Host:
         self.folder = folder
         self.link = Link(process.stdout, process.stdin)
 
-    async def run(self, code: str, *args: str, timeout: float = 30.0, report: bool = False) -> None:
+    async def run(self, code: str, *args: str, timeout: float = 30.0) -> None:
         await self.link.connect()
-        await self.link.start(self.program(code, *args, timeout=timeout, report=report))
+        await self.link.start(self.program(code, *args, timeout=timeout))
 
-    def program(self, code: str, *args: str, timeout: float = 30.0, report: bool = False) -> Program:
+    def program(self, code: str, *args: str, timeout: float = 30.0) -> Program:
         argv = (sys.executable, "-I", "-S", "-c", code, *args)
-        return Program(argv=argv, env={}, timeout=timeout, cwd=str(self.folder), report=report)
+        return Program(argv=argv, env={}, timeout=timeout, cwd=str(self.folder))
 
     async def rest(self, acknowledge: bool = True) -> "Told":
         told = Told()
@@ -53,7 +53,6 @@ class Told:
     def __init__(self) -> None:
         self.records: list[Numbered] = []
         self.streams = {1: bytearray(), 2: bytearray()}
-        self.raised: Raised | None = None
         self.end: ProgramEnd | None = None
 
     def add(self, record: Numbered) -> None:
@@ -61,8 +60,6 @@ class Told:
         match record.fact:
             case Output(stream=stream, data=data):
                 self.streams[stream] += data
-            case Raised() as raised:
-                self.raised = raised
             case ProgramEnd() as end:
                 self.end = end
 
@@ -253,25 +250,6 @@ async def test_job_outlives_a_host_that_is_gone_for_good(host: Host) -> None:
     assert (host.folder / "done").read_text() == "yes"
 
 
-async def test_report_becomes_raised_before_the_end(host: Host) -> None:
-    await host.run(
-        "import os, json, sys\n"
-        "os.write(int(os.environ['HOMIE_REPORT']), json.dumps("
-        "{'ename': 'E', 'evalue': 'v', 'traceback': ['t']}).encode()); sys.exit(1)",
-        report=True,
-    )
-    told = await host.rest()
-    assert told.raised == Raised(ename="E", evalue="v", traceback=("t",))
-    assert [type(record.fact) for record in told.records[-2:]] == [Raised, ProgramEnd]
-
-
-async def test_half_a_report_is_no_report(host: Host) -> None:
-    await host.run("import os; os.write(3, b'{\"ename\": '); os.kill(os.getpid(), 9)", report=True)
-    told = await host.rest()
-    assert told.raised is None
-    assert told.end == ProgramEnd(status=None, signal=9, deadline=False)
-
-
 async def test_full_disk_ends_the_job_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     process = await asyncio.create_subprocess_exec(
@@ -330,8 +308,8 @@ async def test_link_discards_what_an_older_connection_left() -> None:
         (frames.frame(frames.EXITED, 5, b'{"status": 256, "signal": null, "deadline": false}'), "nonsense"),
         (frames.frame(frames.EXITED, 5, b'{"status": 0, "signal": 9, "deadline": false}'), "nonsense"),
         (frames.frame(frames.EXITED, 5, b"[" * 100_000), "nonsense"),
-        (frames.frame(frames.RAISED, 5, b'{"ename": "E", "evalue": 7, "traceback": []}'), "nonsense"),
-        (frames.frame(frames.RAISED, 5, b'{"ename": "\xff", "evalue": "", "traceback": []}'), "nonsense"),
+        (frames.frame(frames.BUSY, 5, b"x" * 300), "nonsense"),
+        (frames.frame(frames.BUSY, 5, b"\xff"), "nonsense"),
     ],
 )
 async def test_nonsense_from_a_sandbox_is_refused(said: bytes, why: str) -> None:

@@ -1,0 +1,98 @@
+"""What a waiting cell is told, from whatever thread, and what the person at the keyboard wants meanwhile."""
+
+import asyncio
+import queue
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from homie_core.model.job import Limits, Outcome
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Why the cell does not run yet, in words; empty: it does."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """The cell asks for input."""
+
+    prompt: str
+    password: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The kernel has run the cell: its reply, and the error that is to be shown as the cell's own."""
+
+    reply: dict[str, Any]
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Over:
+    """The session has ended."""
+
+    outcome: Outcome
+    limits: Limits | None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """It is not known any more what becomes of the cell, and why."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The person pressed stop, or Ctrl-C."""
+
+
+Letter = Progress | Question | Answered | Over | Broken | Stop
+
+
+class Mailbox:
+    """Letters for one cell, read by the main thread: `await`ed where a loop runs, else waited for.
+
+    While it is open, Ctrl-C and the stop button put a letter in, instead of raising KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self._there: asyncio.Queue[Letter] = asyncio.Queue()
+        self._waiting: queue.SimpleQueue[Letter] = queue.SimpleQueue()  # may be put to in a signal handler
+        self._before: Any = None
+
+    def put(self, letter: Letter) -> None:
+        """Put a letter in; any thread."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._there.put_nowait, letter)
+        else:
+            self._waiting.put(letter)
+
+    async def get(self, patience: float | None = None) -> Letter | None:
+        """Return the next letter; None if none comes within so many seconds. Without a loop this blocks."""
+        try:
+            if self._loop:
+                return await asyncio.wait_for(self._there.get(), patience)
+            return self._waiting.get(timeout=patience)
+        except (TimeoutError, queue.Empty):
+            return None
+
+    def __enter__(self) -> "Mailbox":
+        if threading.current_thread() is threading.main_thread():  # nobody else hears signals
+            self._before = signal.signal(signal.SIGINT, lambda *_: self.put(Stop()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None

@@ -1,0 +1,65 @@
+"""Jupyter messages that come from a session: bytes to types, once, where they enter; and those that go to one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from homie_core.model.errors import BadMessage
+from homie_core.runner.messages import pack
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What matters of a message's header."""
+
+    msg_id: str = ""
+    msg_type: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a session's kernel; whoever runs code there decides what is in it."""
+
+    channel: int
+    type: str
+    parent: str
+    """Id of the request that caused it; empty if it names none."""
+    content: dict[str, Any]
+    metadata: dict[str, Any]
+    buffers: list[bytes] = field(default_factory=list)
+
+
+_header = msgspec.json.Decoder(Header)
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def unpack(channel: int, parts: list[bytes]) -> Message:
+    """Return the message; raise BadMessage for anything else."""
+    if len(parts) < 4:
+        raise BadMessage("a message of a session has too few parts")
+    try:
+        header, parent = _header.decode(parts[0]), _header.decode(parts[1])
+        metadata, content = _object.decode(parts[2]), _object.decode(parts[3])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(f"not a message of Jupyter's: {error}") from error
+    return Message(channel, header.msg_type, parent.msg_id, content, metadata, parts[4:])
+
+
+def to_session(
+    channel: int, header: dict[str, Any], content: dict[str, Any], buffers: Sequence[bytes] = ()
+) -> bytes:
+    """Return a message as a session's kernel takes it; what it answers names this header as its parent."""
+    parts = [_as_json(part) for part in (header, {}, {}, content)]
+    return pack(channel, [*parts, *map(bytes, buffers)])
+
+
+def _as_json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, default=_plain).encode()
+
+
+def _plain(value: object) -> str:
+    """Jupyter turns dates into objects when it reads a header."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)

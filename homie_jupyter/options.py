@@ -1,0 +1,19 @@
+"""What stands behind `%%homie`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """What stands behind `%%homie`; None leaves it to the peer's own limits."""
+
+    node: str | None = None
+    session: str | None = None
+    fresh: bool = False
+    gpu: bool = False
+    files: tuple[str, ...] = ()
+    cpus: float | None = None
+    memory: int | None = None
+    """Bytes."""
+    timeout: float | None = None
+    """Seconds."""

@@ -1,0 +1,164 @@
+"""Where a session's output goes: into the cell it belongs to, or onto the terminal of a plain IPython."""
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from homie_core.client.safe_text import SafeText
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+Header = dict[str, Any]
+
+MESSAGES_A_SECOND, BYTES_A_SECOND = 700, 700_000
+"""Below what Jupyter Server passes on by default (1000 and 1 MB a second, averaged over 3 s); beyond, it drops."""
+BURST = 1.0
+"""Seconds' worth that may go out at once."""
+
+
+class Publisher(ABC):
+    """Publishes what a session sends, from any thread."""
+
+    @abstractmethod
+    def new_header(self) -> Header:
+        """Return the header of the request that is to be sent for the present cell."""
+
+    @abstractmethod
+    def publish(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
+    ) -> None:
+        """Publish a message of this type in the cell whose header this is."""
+
+    comms: Any = None
+    """The kernel's manager of comms, if there is one."""
+
+    @property
+    @abstractmethod
+    def takes_input(self) -> bool:
+        """Whether somebody can be asked something."""
+
+    @abstractmethod
+    def ask(self, prompt: str, password: bool) -> str:
+        """Ask the person; main thread only."""
+
+
+class NotebookPublisher(Publisher):
+    """Publishes on the notebook's own kernel. `paced`: a Jupyter Server with its limits stands behind it."""
+
+    def __init__(self, kernel: Any, paced: bool) -> None:
+        self._kernel = kernel
+        self.comms = getattr(kernel, "comm_manager", None)
+        self._pace = Pace() if paced else None
+
+    def new_header(self) -> Header:
+        header = dict(self._kernel.get_parent("shell")["header"])
+        header.pop("subshell_id", None)  # it means nothing to another kernel
+        return {**header, "msg_type": "execute_request"}
+
+    def publish(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
+    ) -> None:
+        if kind == "execute_result":
+            content["execution_count"] = self._kernel.execution_count
+        if self._pace:
+            self._pace.wait(len(content.get("text", "")) if kind == "stream" else _size(content, buffers))
+        self._kernel.session.send(
+            self._kernel.iopub_socket,
+            kind,
+            content,
+            metadata=metadata,
+            parent={"header": header},
+            ident=self._kernel._topic(kind),
+            buffers=buffers,
+        )
+
+    @property
+    def takes_input(self) -> bool:
+        return bool(self._kernel._allow_stdin)
+
+    def ask(self, prompt: str, password: bool) -> str:
+        answer: str = self._kernel.getpass(prompt) if password else self._kernel.raw_input(prompt)
+        return answer
+
+
+class TerminalPublisher(Publisher):
+    """Prints text; whatever else a message holds, a terminal cannot show."""
+
+    def __init__(self) -> None:
+        self._safe = {name: SafeText() for name in ("stdout", "stderr")}
+        self._number = 0
+
+    def new_header(self) -> Header:
+        import uuid
+
+        return {
+            "msg_id": uuid.uuid4().hex,
+            "session": uuid.uuid4().hex,
+            "username": "homie",
+            "date": "1970-01-01T00:00:00Z",
+            "msg_type": "execute_request",
+            "version": "5.3",
+        }
+
+    def publish(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
+    ) -> None:
+        if kind == "stream":
+            self._print(content["name"], content["text"])
+        elif kind in ("display_data", "execute_result"):
+            text = content["data"].get("text/plain")
+            if isinstance(text, str):
+                self._print("stdout", f"{text}\n")
+        elif kind == "error":
+            self._print("stderr", "\n".join(content["traceback"]) + "\n")
+
+    @property
+    def takes_input(self) -> bool:
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    def ask(self, prompt: str, password: bool) -> str:
+        import getpass
+
+        return getpass.getpass(prompt) if password else input(prompt)
+
+    def _print(self, stream: str, text: str) -> None:
+        target = sys.stderr if stream == "stderr" else sys.stdout
+        target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode()))
+        target.flush()
+
+
+class Pace:
+    """Slows down whoever publishes more than a Jupyter Server passes on, and only then."""
+
+    def __init__(self) -> None:
+        self._free_at = [0.0, 0.0]
+        """When, at the allowed rates, all messages (all bytes) so far have gone out; monotonic seconds."""
+
+    def wait(self, size: int) -> None:
+        """Wait until a message of this size may go out."""
+        time.sleep(self.delay(size, time.monotonic()))
+
+    def delay(self, size: int, now: float) -> float:
+        """Return the seconds to wait before a message of this size, and count it."""
+        for index, cost in enumerate((1 / MESSAGES_A_SECOND, size / BYTES_A_SECOND)):
+            self._free_at[index] = max(self._free_at[index], now - BURST) + cost
+        return max(0.0, max(self._free_at) - now)
+
+
+def _size(content: dict[str, Any], buffers: list[bytes]) -> int:
+    """Return roughly how long the message will be."""
+    data = content.get("data")
+    texts = data.values() if isinstance(data, dict) else ()
+    return 500 + sum(len(text) for text in texts if isinstance(text, str)) + sum(map(len, buffers))
+
+
+def publisher_for(shell: "InteractiveShell") -> Publisher:
+    """Return what fits this shell."""
+    import os
+
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return TerminalPublisher()
+    return NotebookPublisher(kernel, paced="JPY_SESSION_NAME" in os.environ)

@@ -1,0 +1,292 @@
+"""One session on a peer, as this notebook uses it: told by the main thread, heard by a thread of its own."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from homie_core.client import Client, request_to_put
+from homie_core.client.channel import Channel
+from homie_core.model import event
+from homie_core.model.control import (
+    Delivered,
+    Follow,
+    JobEvent,
+    News,
+    Placed,
+    Refused,
+    RunRequest,
+    Transfer,
+    Unreachable,
+    Uploaded,
+)
+from homie_core.model.errors import BadMessage, HomieError, TransferError
+from homie_core.model.job import Ask, Limits, Outcome
+from homie_core.model.names import JobId
+from homie_core.model.quantity import show_size
+from homie_core.model.session import MAX_SAID, Cell, Finish, Restart, Say
+from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
+from homie_jupyter.comms import Comms
+from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question
+from homie_jupyter.messages import Message, to_session, unpack
+from homie_jupyter.output import Output
+from homie_jupyter.publish import Header, Publisher
+from homie_jupyter.safe import Filter
+
+
+class Session:
+    """A session that is open, or was."""
+
+    def __init__(self, name: str, client: Client, publisher: Publisher, opening: RunRequest | Follow) -> None:
+        """Open it, or see it again. Raises DaemonUnreachable."""
+        self.name = name
+        self.job: JobId = opening.job if isinstance(opening, Follow) else opening.id
+        self.asked = opening.ask if isinstance(opening, RunRequest) else Ask()
+        self.peer = ""
+        """Empty until it is known."""
+        self.gpus: tuple[str, ...] = ()
+        self.limits: Limits | None = None
+        self.over: Outcome | None = None
+        self.lost: Exception | None = None
+        """Why nothing is heard of it any more."""
+        self.delivered: Delivered | None = None
+        """What came back at its end."""
+        self.closed = threading.Event()
+        """Set when nothing more will be heard."""
+        self._client, self._publisher = client, publisher
+        self._output = Output(publisher, self.job, Comms(publisher.comms, self.say), self._say)
+        self._waiting: dict[str, Mailbox] = {}
+        self._replies: dict[str, dict[str, Any]] = {}
+        self._idle: set[str] = set()
+        """Cells whose output is complete; the reply may come before or after that."""
+        self._placed: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._runs = self._newest = ""
+        """The cell that its kernel runs, and the newest it ever ran."""
+        self._attaching: tuple[Header, Mailbox] | None = None
+        """Who waits for the beginning of the newest cell, in a session that is seen again."""
+        self._lock = threading.Lock()
+        self._restarted = threading.Event()
+        self._unpacker = Unpacker()
+        self._channel = Channel(client.home, opening)
+        self._thread = threading.Thread(target=self._listen, name=f"homie {self.job}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be told things, as far as is known."""
+        return self.over is None and self.lost is None
+
+    # What it is told; main thread.
+
+    def run(self, code: str, header: Header, mailbox: Mailbox, *, stdin: bool, timeout: float | None) -> None:
+        """Run a cell; its letters come into the mailbox."""
+        id = str(header["msg_id"])
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": stdin,
+            "stop_on_error": False,
+        }
+        self._waiting[id] = mailbox
+        self._output.belongs(header)
+        if not self.alive:  # it ended a moment ago
+            self._tell_all()
+            return
+        data = to_session(SHELL, header, content)
+        if len(data) > MAX_SAID:
+            self._waiting.pop(id)
+            raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
+        self._channel.tell(Cell(id=id, data=data, timeout=timeout))
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the cell that runs."""
+        self._channel.tell(Say(data=pack(INTERRUPT, ())))
+
+    def answer(self, text: str, header: Header) -> None:
+        """Answer the cell's question."""
+        self._channel.tell(Say(data=to_session(STDIN, {**header, "msg_type": "input_reply"}, {"value": text})))
+
+    def say(self, kind: str, header: Header, content: dict[str, Any], buffers: Iterable[bytes]) -> None:
+        """Pass on what a widget in the notebook says."""
+        self._output.belongs(header)
+        data = to_session(SHELL, {**header, "msg_type": kind}, content, list(buffers))
+        if len(data) > MAX_SAID:
+            raise HomieError(f"a widget says {show_size(len(data))} at once; {show_size(MAX_SAID)} are possible")
+        self._channel.tell(Say(data=data))
+
+    def put(self, files: Iterable[str], note: Callable[[str], None], progress: Callable[[str], None]) -> None:
+        """Send files into its folder, and wait until they are there. Raises HomieError."""
+        request = request_to_put(files, note)
+        if request is None:
+            return
+        for news in self._client.put(self.job, request):
+            match news:
+                case Transfer(done=done, total=total):
+                    progress(f"{show_size(done)} of {show_size(total)} to {self.peer}")
+                case Uploaded(files=count):
+                    errors = [self._placed.get() for _ in range(count)]
+                    if wrong := [error for error in errors if error]:
+                        raise TransferError("; ".join(wrong))
+                case _:
+                    pass
+
+    def restart(self) -> None:
+        """Begin anew in the same folder, without variables; wait for that. Raises HomieError."""
+        self._restarted.clear()
+        self._channel.tell(Restart())
+        while not self._restarted.wait(0.1):
+            if not self.alive:
+                raise HomieError(f"the session {self.name} ended meanwhile")
+
+    def finish(self) -> None:
+        """End it; `closed` is set when that is done."""
+        self._channel.tell(Finish())
+
+    def attach(self, header: Header, mailbox: Mailbox) -> None:
+        """Let the cell that runs show under this header, and its letters come into this mailbox."""
+        with self._lock:
+            if self._runs:
+                self._show_again(self._runs, header, mailbox)
+            elif self._newest:
+                raise HomieError(f"nothing runs in the session {self.name} on {self.peer}")
+            else:
+                self._attaching = header, mailbox
+
+    def leave(self, mailbox: Mailbox) -> None:
+        """Nobody reads this mailbox any more."""
+        self._attaching = None
+        for id in [id for id, waits in list(self._waiting.items()) if waits is mailbox]:
+            self._waiting.pop(id, None)
+
+    def detach(self) -> None:
+        """Hear no more of it; it goes on."""
+        self._channel.close()
+
+    # What it says; its own thread.
+
+    def _listen(self) -> None:
+        try:
+            for news in self._channel.news():
+                self._hear(news)
+            if self.over is None and self.lost is None:
+                self.lost = HomieError("the channel was closed")
+        except HomieError as error:
+            self.lost = error
+        finally:
+            self._tell_all()
+            self._placed.put("the session has ended")
+            self._output.close()
+            self.closed.set()
+
+    def _tell_all(self) -> None:
+        letter = Over(self.over, self.limits) if self.over else Broken(self.lost or HomieError("it has ended"))
+        for id in list(self._waiting):
+            self._waiting.pop(id).put(letter)
+
+    def _say(self, text: str) -> None:
+        """Show a sentence of Homie's own in the cell that runs."""
+        for header in self._output.headers_of(self._waiting):
+            self._publisher.publish("stream", {"name": "stderr", "text": f"homie: {text}\n"}, {}, header, [])
+
+    def _progress(self, text: str) -> None:
+        for mailbox in list(self._waiting.values()):
+            mailbox.put(Progress(text))
+
+    def _hear(self, news: News) -> None:
+        match news:
+            case Placed():
+                self.peer, self.gpus = news.peer, news.gpus
+                self._output.peer, self._output.filter = news.peer, Filter(trusted=news.trusted)
+                self._progress(f"opening a session on {news.peer}: {news.why}")
+            case Refused():
+                self.lost = news.as_error()
+            case Transfer(done=done, total=total):
+                self._progress(f"{show_size(done)} of {show_size(total)} to {self.peer}")
+            case Unreachable():
+                self._say(f"{news.peer} cannot be reached, retrying ({news.why})")
+            case Delivered():
+                self.delivered = news
+            case JobEvent():
+                self._happened(news.record.event)
+            case Uploaded():
+                pass
+
+    def _happened(self, what: event.Event) -> None:
+        match what:
+            case event.Messages():
+                self._messages(what.data)
+            case event.Accepted():
+                self.limits = what.limits
+            case event.Queued():
+                self._progress(f"waits on {self.peer}, place {what.position}: {what.reason}")
+            case event.Started():
+                self._progress("")
+            case event.Restarted():
+                self._unpacker = Unpacker()
+                self._output.close()
+                gone = Broken(HomieError(f"the session on {self.peer} was restarted; its variables are gone"))
+                for id in list(self._waiting):
+                    self._waiting.pop(id).put(gone)
+                self._restarted.set()
+            case event.Placed():
+                self._placed.put(what.error)
+            case event.Notice():
+                self._say(what.text)
+            case event.Output():
+                self._say(what.data.decode(errors="replace").rstrip())
+            case event.Ended():
+                self.over = what.outcome
+            case event.Busy():
+                self._busy(what.cell)
+            case event.Exited() | event.Collected():
+                pass
+
+    def _busy(self, cell: str) -> None:
+        with self._lock:
+            self._runs, self._newest = cell, cell or self._newest
+            if cell and self._attaching:
+                (header, mailbox), self._attaching = self._attaching, None
+                self._show_again(cell, header, mailbox)
+
+    def _show_again(self, cell: str, header: Header, mailbox: Mailbox) -> None:
+        self._output.belongs(header, cell)
+        self._waiting[cell] = mailbox
+
+    def _messages(self, data: bytes) -> None:
+        try:
+            for channel, parts in self._unpacker.feed(data):
+                self._message(unpack(channel, parts))
+        except ValueError as error:
+            raise BadMessage(f"{self.peer} sent something that is no message: {error}") from error
+
+    def _message(self, message: Message) -> None:
+        mailbox = self._waiting.get(message.parent)
+        if message.channel == STDIN and message.type == "input_request":
+            if mailbox:
+                prompt, password = message.content.get("prompt"), message.content.get("password")
+                mailbox.put(Question(str(prompt or ""), password is True))
+        elif message.channel == SHELL and message.type == "execute_reply":
+            if mailbox:
+                self._replies[message.parent] = message.content
+                self._finish_cell(message.parent)
+        elif message.channel == IOPUB:
+            if message.type != "status":
+                self._output.publish(message)
+            elif message.content.get("execution_state") == "idle":
+                if mailbox:
+                    self._idle.add(message.parent)
+                    self._finish_cell(message.parent)
+                else:
+                    self._output.settle(message.parent)
+
+    def _finish_cell(self, id: str) -> None:
+        """Let the cell go on, if all of it is here."""
+        if id not in self._replies or id not in self._idle:
+            return
+        self._idle.discard(id)
+        reply = self._replies.pop(id)
+        error = self._output.take_error(id) if reply.get("status") == "error" else None
+        self._waiting.pop(id).put(Answered(reply, error))
+        self._output.settle(id)
