@@ -1,6 +1,7 @@
 """Jobs in real sandboxes of both kinds: every byte, then the exit status; cells as in a notebook."""
 
 import asyncio
+import copy
 import time
 
 import pytest
@@ -8,7 +9,6 @@ from sandbox_lab import NODE, Lab, Result
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
-from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.link import Link, ProgramEnd
 
 pytestmark = pytest.mark.docker
@@ -146,8 +146,8 @@ async def test_a_cancelled_creation_leaves_nothing(lab: Lab, monkeypatch: pytest
 
 @engines
 async def test_a_sandbox_that_cannot_be_made_is_explained(lab: Lab) -> None:
-    backend = Docker("no-such-image:1")
-    backend._connected = lab.backend._engine
+    backend = copy.copy(lab.backend)
+    backend.image = "no-such-image:1"
     with pytest.raises(SandboxError, match=r"(?i)no such image: .*no-such-image"):
         await backend.create(lab.box(""))
 
