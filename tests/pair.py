@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import docker
+import other_user
 import psutil
 
 from homie_core.store.identity import read_peer_id
@@ -39,19 +40,28 @@ END_WITHIN = 40.0
 
 
 class Node:
-    """One node: a name and a home of its own."""
+    """One node: a name and a home of its own; `uid`: of this plain user, instead of ours."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, uid: int | None = None) -> None:
         self.name = name
         self.home = folder / name
         self.env = {**os.environ, "HOMIE_HOME": str(self.home), "NO_COLOR": "1"}
+        self.uid = uid
+        self._command: list[str | Path] = [HOMIE]
+        self._where: dict[str, Any] = {}
+        if uid is not None:
+            self._command = [*other_user.python(uid), "-m", "homie_core.cli"]
+            self._where = {"cwd": "/"}
+            self.env |= {"PYTHONPATH": other_user.search_path(), "HOME": str(self.home)}
+            self.home.mkdir(mode=0o700)
+            os.chown(self.home, uid, uid)
 
     def homie(
         self, *arguments: str | Path, check: bool = True, timeout: float = 60.0, **kwargs: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run `homie ARGUMENTS` to its end; text in and out, AssertionError if it fails and `check`."""
-        kwargs = {"env": self.env, "capture_output": True, "text": True, **kwargs}
-        done = subprocess.run([HOMIE, *arguments], timeout=timeout, check=False, **kwargs)
+        kwargs = {"env": self.env, "capture_output": True, "text": True, **self._where, **kwargs}
+        done = subprocess.run([*self._command, *arguments], timeout=timeout, check=False, **kwargs)
         if check and done.returncode:
             raise AssertionError(
                 f"{self.name}$ homie {' '.join(map(str, arguments))}: status {done.returncode}\n"
@@ -61,7 +71,7 @@ class Node:
 
     def popen(self, *arguments: str | Path, **kwargs: Any) -> subprocess.Popen[Any]:
         """Start `homie ARGUMENTS`."""
-        return subprocess.Popen([HOMIE, *arguments], **{"env": self.env, **kwargs})
+        return subprocess.Popen([*self._command, *arguments], **{"env": self.env, **self._where, **kwargs})
 
     def peers(self) -> list[dict[str, Any]]:
         """Return what `homie peers --json` says."""
@@ -111,15 +121,21 @@ class Pair:
     """`laptop` and `desk`, set up, running, and aware of each other while the `with` lasts.
 
     Only desk takes jobs. `settings` hold for both, those under a node's name for that one, and that one
-    only: `Pair(container_timeout="5", laptop={"sharing": "true"})`.
+    only: `Pair(container_timeout="5", laptop={"sharing": "true"})`. `desk_uid` makes desk a plain user's.
     """
 
     def __init__(
-        self, desk: Mapping[str, str] | None = None, laptop: Mapping[str, str] | None = None, **settings: str
+        self,
+        desk: Mapping[str, str] | None = None,
+        laptop: Mapping[str, str] | None = None,
+        *,
+        desk_uid: int | None = None,
+        **settings: str,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hm-", dir="/tmp"))
+        self._folder.chmod(0o700 if desk_uid is None else 0o711)
         self.laptop = Node("laptop", self._folder)
-        self.desk = Node("desk", self._folder)
+        self.desk = Node("desk", self._folder, desk_uid)
         both = {"listen": "127.0.0.1", "container_base_image": IMAGE} | settings
         both["discovery_port"] = str(free_port(socket.SOCK_DGRAM))
         self._settings = [
@@ -181,7 +197,7 @@ def runs(process: psutil.Process) -> bool:
 def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
     for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
         node.homie("config", "set", key, value)
-    if CACHE.exists():
+    if CACHE.exists() and node.uid is None:
         shutil.copytree(CACHE, node.home / "environments", copy_function=_link)
     node.homie("up")
 
@@ -189,7 +205,7 @@ def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
 def _keep_environments(node: Node) -> None:
     """Let the next pair have what this one has made ready."""
     environments = node.home / "environments"
-    if CACHE.exists() or not list(environments.glob("asked-*")):
+    if CACHE.exists() or node.uid is not None or not list(environments.glob("asked-*")):
         return
     building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
     shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True, ignore=UNFINISHED)

@@ -2,10 +2,14 @@
 
 import os
 import subprocess
+import sys
+import tempfile
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import other_user
 import pytest
 import uv
 
@@ -54,3 +58,39 @@ def test_in_an_empty_environment_the_demo_ends_with_the_model(
         [environment / "bin" / "homie-daemon", "--help"], capture_output=True, text=True, timeout=60, check=True
     )
     assert "SIGTERM" in daemon.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Iterator[Path]:
+    """An environment that everybody may use; made of the system's Python, if Homie can run on it."""
+    python = Path("/usr/bin/python3")
+    new_enough = [python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+    if not python.exists() or subprocess.run(new_enough, check=False).returncode:
+        python = Path(sys._base_executable)
+    with tempfile.TemporaryDirectory(prefix="hm-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        environment = Path(folder, "env")
+        subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+        install = [uv.find_uv_bin(), "pip", "install", "-q", "--python", environment / "bin" / "python", wheel]
+        subprocess.run(install, check=True, timeout=300)
+        yield environment
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user, and hides engines")
+@pytest.mark.parametrize("uid", [0, 4711], ids=["root", "plain user"])
+def test_on_a_machine_with_python_only_the_demo_ends_with_the_model(installed: Path, uid: int) -> None:
+    with other_user.folder_of(uid) as home:
+        demo = subprocess.run(
+            [*other_user.on_a_bare_machine(home, uid), installed / "bin" / "homie", "demo"],
+            cwd=home,
+            env={"HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        models = [(model.stat().st_uid, model.name) for model in home.glob("homie-demo/*")]
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "Jobs of others run in bubblewrap (python 3." in demo.stdout
+    assert "epoch  500" in demo.stdout
+    assert models == [(uid, "model.json")]

@@ -11,7 +11,7 @@ from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
 from homie_core.model.control import JobView
 from homie_core.model.errors import HomieError, NoPeer
-from homie_core.model.peer import Peer, Standing
+from homie_core.model.peer import Holds, Peer, Standing, unabridge
 from homie_core.model.quantity import show_duration, show_size
 
 NOBODY = """Nobody else is there yet. Check that
@@ -103,7 +103,8 @@ def remove(which: str) -> None:
 def peers_table(known: list[Peer]) -> str:
     """Return the peers for people."""
     head = ("NAME", "STATE", "ADDRESS", "CPU", "FREE RAM", "GPU", "JOBS")
-    return table(head, [_row(peer) for peer in known])
+    notes = filter(None, map(_caveats, known))
+    return "\n".join([table(head, [_row(peer) for peer in known]), *notes])
 
 
 def jobs_table(known: tuple[JobView, ...]) -> str:
@@ -141,6 +142,14 @@ def _row(peer: Peer) -> tuple[str, ...]:
     )
 
 
+def _caveats(peer: Peer) -> str:
+    """Return which limits hold less than exactly where jobs could run; empty if none."""
+    words = {Holds.SOFT: "soft", Holds.NOT: "not held"}
+    weak = [f"{name} {words[how]}" for name, how in unabridge(peer.capacity.held).items() if how in words]
+    takes_jobs = peer.standing is Standing.ONLINE and peer.capacity.sharing
+    return f"limits on {peer.name}: {', '.join(weak)}" if weak and takes_jobs else ""
+
+
 def as_json_object(peer: Peer) -> dict[str, object]:
     """Return the peer for programs; sizes in bytes, ages in seconds."""
     has = peer.capacity
@@ -162,4 +171,5 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "jobs": has.running,
         "queued": has.queued,
         "sharing": has.sharing,
+        "limits": {name: how.value for name, how in unabridge(has.held).items()},
     }

@@ -13,7 +13,7 @@ from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import PeerId
-from homie_core.model.peer import Capacity, Gpu
+from homie_core.model.peer import Capacity, Gpu, abridge
 from homie_core.sandbox.base import Backend
 from homie_core.sandbox.choose import NO_ISOLATION, Choice, better_than, candidates, choose
 from homie_core.sandbox.environments import Environments
@@ -45,6 +45,7 @@ class Offer:
         """What jobs run in; empty while there is nothing."""
         self.limits = ""
         """How well the limits of jobs hold, in words."""
+        self._held = ""
         self.warning = ""
         """What the owner must know of this sandbox."""
         self._said: dict[str, str] = {}
@@ -77,6 +78,7 @@ class Offer:
             max_cpus=admission.lent.job_cpus,
             max_memory=admission.lent.job_memory,
             sharing=not admission.closed,
+            held=self._held,
         )
 
     async def watch_gpus(self) -> None:
@@ -147,6 +149,7 @@ class Offer:
     def _open(self, choice: Choice) -> None:
         """Say what jobs run in, and take them."""
         self._backend, self.sandbox, self._reported = choice.backend, choice.backend.name, set()
+        self._held = abridge(choice.verdict.holds)
         if choice.verdict.isolated:
             self.limits = str(choice.verdict)
         else:
@@ -163,7 +166,11 @@ class Offer:
 
 
 async def _sweep(choice: Choice, node: PeerId) -> None:
-    swept = await choice.backend.sweep(node, frozenset())
+    try:
+        swept = await choice.backend.sweep(node, frozenset())
+    except BaseException:
+        await choice.backend.close()
+        raise
     if swept:
         log.info("removed %d sandboxes that an earlier daemon left", swept)
 

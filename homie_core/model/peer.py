@@ -1,5 +1,6 @@
 """Who is there, and what they offer."""
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated
 
@@ -13,6 +14,36 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=0, lt=2**60)]
 Address = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:%a-z]{2,60}\Z")]
 """An IP address as text (never a host name: those are resolved where they are typed)."""
+
+
+LIMIT_NAMES = ("memory", "processes", "cpu", "disk")
+"""The limits of a job whose hold differs from host to host."""
+
+
+class Holds(Enum):
+    """How well a limit holds on a host, as its self-test saw it."""
+
+    EXACT = "exact"
+    """The kernel enforces it."""
+    SOFT = "soft"
+    """Somebody looks from time to time; it may be passed for a moment."""
+    NOT = "not"
+    """Nothing enforces it."""
+
+
+Held = Annotated[str, Meta(pattern=r"^([esn]{4})?\Z")]
+"""How each of `LIMIT_NAMES` holds, as one letter each, since it is in every heartbeat; empty if not known."""
+
+
+def abridge(holds: Mapping[str, Holds]) -> Held:
+    """Return it as letters."""
+    return "".join(holds.get(name, Holds.NOT).value[0] for name in LIMIT_NAMES)
+
+
+def unabridge(held: Held) -> dict[str, Holds]:
+    """Return what the letters say; nothing if it is not known."""
+    letters = {how.value[0]: how for how in Holds}
+    return {name: letters[letter] for name, letter in zip(LIMIT_NAMES, held, strict=False)}
 
 
 class Gpu(Frozen, frozen=True):
@@ -46,6 +77,8 @@ class Capacity(Frozen, frozen=True):
     max_memory: Bytes = 0
     sharing: bool = False
     """Whether this node takes jobs at all: it has a sandbox, and its owner lends it."""
+    held: Held = ""
+    """How well the limits of jobs hold here."""
 
 
 class BeatKind(Enum):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -61,17 +60,6 @@ class Interpreter:
     """`x86_64`"""
     glibc: str
     """`2.36`"""
-
-
-class Holds(Enum):
-    """How well a limit holds here, as the self-test saw it."""
-
-    EXACT = "exact"
-    """The kernel enforces it."""
-    SOFT = "soft"
-    """Somebody looks from time to time; it may be passed for a moment."""
-    NOT = "not"
-    """Nothing enforces it."""
 
 
 class Sandbox(Protocol):

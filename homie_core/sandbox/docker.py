@@ -13,7 +13,8 @@ import msgspec
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
-from homie_core.sandbox.base import Box, End, Holds, Interpreter
+from homie_core.model.peer import Holds
+from homie_core.sandbox.base import Box, End, Interpreter
 from homie_core.sandbox.dialect import DOCKER, dialect_of
 from homie_core.sandbox.docker_sandbox import DockerSandbox
 from homie_core.sandbox.engine import Engine, NoContainer

@@ -18,7 +18,8 @@ from homie_core.model.errors import BadMessage, SandboxError
 from homie_core.model.event import Output
 from homie_core.model.job import FileRef, JobSpec, Kind, Limits
 from homie_core.model.names import Digest, FileName, JobId, PeerId
-from homie_core.sandbox.base import Backend, Box, End, Holds, Interpreter
+from homie_core.model.peer import LIMIT_NAMES, Holds
+from homie_core.sandbox.base import Backend, Box, End, Interpreter
 from homie_core.sandbox.disk import Disk
 from homie_core.sandbox.link import Link
 from homie_core.sandbox.program import program
@@ -31,7 +32,6 @@ PATIENCE = 20.0
 """Seconds for the whole test; it takes one or two."""
 MAX_SAID = 1 << 16
 NODE = PeerId("0" * 64)
-LIMIT_NAMES = ("memory", "processes", "cpu", "disk")
 PROMISED = {"memory": "memory", "pids": "processes", "cpu": "cpu", "disk": "disk"}
 """What backends call the limits, and what people read."""
 

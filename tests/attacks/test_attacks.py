@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attack_scripts import ATTACKS, SMALL
+from attack_scripts import ATTACKS, BUBBLEWRAP_ATTACKS, SMALL
 from sandbox_lab import Lab, Result
 
 from homie_core.model.job import FileRef, Limits
@@ -41,10 +41,13 @@ async def tell(lab: Lab, source: str, limits: Limits = LIMITS) -> Any:
     [
         "be_root", "learn_the_host's_name", "find_an_interface", "write_outside", "hold_capabilities",
         "gain_privileges", pytest.param("io_uring", marks=KINDS), "fill_tmp", "dump_core",
+        "be_in_root's_group", "inherit_capabilities", "make_a_user_namespace", "see_the_host's_processes",
+        "hold_the_daemon's_files",
     ],
 )  # fmt: skip
 async def test_small_attack(lab: Lab, attack: str) -> None:
-    assert (await lab.run(ATTACKS[attack], limits=SMALL)).out == b"stopped\n"
+    script = {**ATTACKS, **BUBBLEWRAP_ATTACKS}[attack]
+    assert (await lab.run(script, limits=SMALL)).out == b"stopped\n"
 
 
 async def test_tmp_filled_with_files(lab: Lab) -> None:

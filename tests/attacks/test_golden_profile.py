@@ -1,4 +1,4 @@
-"""What the engine says of a job's container equals a profile kept beside this test.
+"""What confines a job equals a profile kept beside this test: as the engine says it, and as bubblewrap is told it.
 
 After a change that is meant: `HOMIE_GOLDEN=write pytest tests/attacks/test_golden_profile.py`, and read the diff.
 """
@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bubblewrap_locks import parse
 from sandbox_lab import LIMITS, NODE, Lab
 
+from homie_core.sandbox.base import Box
+from homie_core.sandbox.bubblewrap.arguments import MASKED, Host, job_arguments
+from homie_core.sandbox.profile import User
+
 GOLDEN = Path(__file__).with_name("golden_profile.json")
+BUBBLEWRAP = Path(__file__).with_name("golden_bubblewrap.json")
 PACKAGE = Path(__file__).parents[2]
 CONFIG = (
     "User", "Hostname", "Domainname", "AttachStdin", "OpenStdin", "StdinOnce", "Tty", "Cmd", "Entrypoint",
@@ -19,8 +25,6 @@ CONFIG = (
 )  # fmt: skip
 NOT_OURS = {"Runtime", "ConsoleSize", "Isolation", "Annotations"}
 """Of the engine's own, and different from one to the other."""
-
-pytestmark = [pytest.mark.docker, pytest.mark.parametrize("prepared", ["docker"], indirect=True)]
 
 
 def normalised(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
@@ -37,6 +41,14 @@ def normalised(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
+def compare(told: Any, golden: Path) -> None:
+    if os.environ.get("HOMIE_GOLDEN") == "write":
+        golden.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+    assert told == json.loads(golden.read_text())
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("prepared", ["docker"], indirect=True)
 async def test_a_jobs_container_is_as_agreed(lab: Lab) -> None:
     box = lab.box("print(1)", LIMITS)
     sandbox = await lab.backend.create(box)
@@ -55,7 +67,31 @@ async def test_a_jobs_container_is_as_agreed(lab: Lab) -> None:
         box.job: "JOB",
         NODE: "NODE",
     }
-    told = normalised(found, names)
-    if os.environ.get("HOMIE_GOLDEN") == "write":
-        GOLDEN.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
-    assert told == json.loads(GOLDEN.read_text())
+    compare(normalised(found, names), GOLDEN)
+
+
+def arguments(root: bool, groups: bool) -> list[str]:
+    """Of a job on a machine that has one of each: an argument a line, as bubblewrap takes them."""
+    host = Host(
+        executable="/opt/python/bin/python3.12",
+        prefix="/opt/python",
+        parts=("bin", "lib"),
+        links=(("/bin", "usr/bin"),),
+        folders=("/lib64",),
+        masked=MASKED,
+        user=User(10001, 10001) if root else User(1000, 1000),
+        root=root,
+        groups=groups,
+    )
+    box = Box("NODE", "JOB", LIMITS, Path("/BOX"), (Path("/ENVIRONMENT"),))
+    options, command = parse(job_arguments(box, host, Path("/PACKAGE")))
+    return [*(" ".join(option) for option in options), "--", *command]
+
+
+def test_a_jobs_bubblewrap_is_as_agreed() -> None:
+    told = {
+        "root": arguments(root=True, groups=True),
+        "root, without control groups": arguments(root=True, groups=False),
+        "plain user": arguments(root=False, groups=False),
+    }
+    compare(told, BUBBLEWRAP)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from attack_scripts import ATTACKS, SMALL
+from attack_scripts import ATTACKS, limits_for
 
 from homie_core.sandbox.docker import PACKAGE, Docker
 from homie_core.sandbox.owner import JOB_UID
@@ -81,9 +81,11 @@ def docker(base_image: str) -> Iterator[Docker]:
     asyncio.run(backend.close())
 
 
-def profile(image: str, script: str) -> Profile:
-    made = confinement(image, User(JOB_UID, JOB_UID), SMALL, (PACKAGE / "seccomp.json").read_text())
-    return Profile({**made.container, "entrypoint": ["python3", "-I", "-c", script]}, copy.deepcopy(made.host))
+def profile(image: str, attack: str) -> Profile:
+    made = confinement(image, User(JOB_UID, JOB_UID), limits_for(attack), (PACKAGE / "seccomp.json").read_text())
+    return Profile(
+        {**made.container, "entrypoint": ["python3", "-I", "-c", ATTACKS[attack]]}, copy.deepcopy(made.host)
+    )
 
 
 async def outcome(docker: Docker, profile: Profile) -> str:
@@ -95,18 +97,18 @@ async def outcome(docker: Docker, profile: Profile) -> str:
 @pytest.mark.parametrize("flag", MUTATIONS)
 async def test_without_the_flag_its_attack_gets_through(docker: Docker, flag: str) -> None:
     mutate, attack = MUTATIONS[flag]
-    mutated = profile(docker.image, ATTACKS[attack])
+    mutated = profile(docker.image, attack)
     assert await outcome(docker, mutated) == "stopped", "with all its flags"
     mutate(mutated)
     assert await outcome(docker, mutated) == "through"
 
 
 def test_no_flag_is_without_a_mutation(docker: Docker) -> None:
-    made: Any = profile(docker.image, "")
+    made: Any = profile(docker.image, "be_root")
     flags = {**made.container, **made.host}.keys() - {"entrypoint"}
     touched = set()
     for mutate, _ in MUTATIONS.values():
-        mutated = profile(docker.image, "")
+        mutated = profile(docker.image, "be_root")
         mutate(mutated)
         left = {**mutated.container, **mutated.host}
         touched |= flags - left.keys()

@@ -77,7 +77,7 @@ def test_down_without_a_daemon_is_no_error(homie_home: Path, capsys: pytest.Capt
 
 def test_peers_for_programs(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     card = Gpu(name="RTX 3080", uuid="GPU-1", vram_total=10 * GB, vram_free=9 * GB)
-    capacity = replace(peer().capacity, gpus=(card,), running=2, queued=1)
+    capacity = replace(peer().capacity, gpus=(card,), running=2, queued=1, held="esne")
     daemon.peers = [peer("away", standing=Standing.OFFLINE, trouble="silent"), peer(capacity=capacity)]
     assert main(["peers", "--json"]) == 0
     desk, away = json.loads(capsys.readouterr().out)
@@ -99,7 +99,9 @@ def test_peers_for_programs(daemon: FakeDaemon, capsys: pytest.CaptureFixture[st
         "jobs": 2,
         "queued": 1,
         "sharing": True,
+        "limits": {"memory": "exact", "processes": "soft", "cpu": "not", "disk": "exact"},
     }
+    assert away["limits"] == {}, "it has not said"
     assert (away["online"], away["trouble"]) == (False, "silent")
 
 
@@ -107,15 +109,19 @@ def test_peers_for_people(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
     nasty = Gpu(name="[red]RTX\x1b[2J", uuid="GPU-1", vram_total=10 * GB, vram_free=9 * GB)
     daemon.peers = [
         peer("away", standing=Standing.OFFLINE, last_seen=125.0),
-        peer(capacity=replace(peer().capacity, gpus=(nasty,), queued=3)),
-        peer("lazy", capacity=replace(peer().capacity, sharing=False)),
+        peer(capacity=replace(peer().capacity, gpus=(nasty,), queued=3, held="eeee")),
+        peer("old", capacity=replace(peer().capacity, held="sens")),
+        peer("lazy", capacity=replace(peer().capacity, sharing=False, held="nnnn")),
     ]
     assert main(["peers"]) == 0
-    head, desk, lazy, away = capsys.readouterr().out.splitlines()
+    head, desk, lazy, old, away, note = capsys.readouterr().out.splitlines()
     assert head.split() == ["NAME", "STATE", "ADDRESS", "CPU", "FREE", "RAM", "GPU", "JOBS"]
     assert desk.split("  ")[0] == "desk"
     assert "25 % of 8  24 GB of 32 GB  [red]RTX?[2J (9.0 GB free)  0 + 3 waiting" in desk
     assert "takes no jobs" in lazy
+    assert desk.split()[:3] == ["desk", "online", "192.0.2.8:5556"]
+    assert old.split()[:2] == ["old", "online"]
+    assert note == "limits on old: memory soft, cpu not held, disk soft"
     assert "offline, seen 2 min 5 s ago" in away
 
 

@@ -13,8 +13,9 @@ from homie_core.config import Config
 from homie_core.daemon import offer as offering
 from homie_core.daemon.offer import Offer
 from homie_core.model.errors import SandboxError
+from homie_core.model.peer import Holds
 from homie_core.sandbox import choose as choosing
-from homie_core.sandbox.base import Holds, Interpreter
+from homie_core.sandbox.base import Interpreter
 from homie_core.sandbox.selftest import Verdict
 
 

@@ -122,3 +122,12 @@ def test_arbitrary_bytes_are_dropped(data):
 def test_a_huge_datagram_is_not_even_looked_at():
     with pytest.raises(BadMessage, match="not a heartbeat"):
         SEAL.open(b"HOMI" + secrets.token_bytes(MAX_DATAGRAM))
+
+
+def test_how_limits_hold_takes_few_bytes():
+    told = msgspec.structs.replace(BEAT, capacity=msgspec.structs.replace(BEAT.capacity, held="esne"))
+    assert SEAL.open(SEAL.close(told)) == told
+    assert len(SEAL.close(told)) == len(SEAL.close(BEAT)) + 4
+    nonsense = msgspec.structs.replace(BEAT, capacity=msgspec.structs.replace(BEAT.capacity, held="exact"))
+    with pytest.raises(BadMessage):
+        SEAL.open(SEAL.close(nonsense))

@@ -9,7 +9,7 @@ from homie_core.model.event import Collected, Output
 from homie_core.model.job import FileRef, JobSpec, Kind, Limits
 from homie_core.sandbox.base import Box, End
 from homie_core.sandbox.bubblewrap import Bubblewrap
-from homie_core.sandbox.bwrap_sandbox import BubblewrapSandbox
+from homie_core.sandbox.bubblewrap.sandbox import BubblewrapSandbox
 from homie_core.sandbox.docker import Docker, DockerSandbox
 from homie_core.sandbox.link import Link, Numbered, ProgramEnd
 from homie_core.sandbox.program import program

@@ -4,25 +4,22 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
+import other_user
 import pytest
 from sandbox_lab import NODE, Lab
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
-from homie_core.sandbox.base import Holds
+from homie_core.model.peer import Holds
 from homie_core.sandbox.bubblewrap import Bubblewrap
-from homie_core.sandbox.bwrap_host import explain
+from homie_core.sandbox.bubblewrap.machine import explain
 from homie_core.sandbox.link import ProgramEnd
 from homie_core.sandbox.process_tree import members, started_at
 
 only_bubblewrap = pytest.mark.parametrize("prepared", ["bubblewrap"], indirect=True)
 MIB = 1 << 20
-PLAIN_USER = 1000
-ROOT = Path(__file__).parents[2]
 
 AS_PLAIN_USER = """
 import asyncio, json, sys
@@ -59,23 +56,20 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
-def test_a_plain_user_lends_as_well(short_tmp: Path) -> None:
-    os.chown(short_tmp, PLAIN_USER, PLAIN_USER)
-    done = subprocess.run(
-        [everybodys_python(), "-c", AS_PLAIN_USER, short_tmp, Path(__file__).parent],
-        user=PLAIN_USER,
-        group=PLAIN_USER,
-        extra_groups=[],
-        cwd="/",
-        env={"PYTHONPATH": f"{sysconfig.get_path('purelib')}:{ROOT}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_a_plain_user_lends_as_well() -> None:
+    with other_user.folder_of() as folder:
+        done = subprocess.run(
+            [*other_user.python(), "-c", AS_PLAIN_USER, folder, other_user.seen(Path(__file__).parent)],
+            cwd="/",
+            env={"PYTHONPATH": other_user.search_path(), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout)
-    assert told["who"][0] == told["uid"] == PLAIN_USER
+    assert told["who"][0] == told["uid"] == other_user.UID
     assert told["who"][1] == ["0" * 16] * 5 + ["1", "2"]
     assert (told["who"][3], told["who"][4], told["err"]) == (["lo"], "1000", "")
     assert told["forks"] == f"Resource temporarily unavailable {16 - 2}\n"
@@ -168,25 +162,19 @@ async def test_not_prepared_is_said(tmp_path: Path) -> None:
         await Bubblewrap(tmp_path).create(box)
 
 
-def test_where_nothing_can_be_isolated_the_reason_and_three_ways_out_are_named() -> None:
+def test_where_nothing_can_be_isolated_the_reason_and_the_remedy_are_named() -> None:
     said = "bwrap: No permissions to create a new namespace, likely because the kernel does not allow it"
     switched_off = explain(said, {"user/max_user_namespaces": "0", "kernel/unprivileged_userns_clone": "1"})
     assert "No permissions to create a new namespace" in switched_off
     assert "sudo sysctl -w user.max_user_namespaces=15000" in switched_off
-    assert "install Docker or Podman" in switched_off
-    assert "submitting only" in switched_off
     ubuntu = explain("bwrap: setting up uid map: Permission denied", {SWITCH: "1"})
     assert "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in ubuntu
-    assert "container" in explain(said, {"user/max_user_namespaces": "100"})
+    for sign in (said, "bwrap: loopback: Failed RTM_NEWADDR", "bwrap: pivot_root: Operation not permitted"):
+        assert "container: start it with `--security-opt" in explain(sign, {"user/max_user_namespaces": "100"})
+    assert "can be read by everybody" in explain("bwrap: Can't find source path /usr", {})
 
 
 SWITCH = "kernel/apparmor_restrict_unprivileged_userns"
-
-
-def everybodys_python() -> str:
-    """Return a Python like ours that another user can run: ours may lie in a private home."""
-    version = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-    return version if Path(version).exists() else sys._base_executable
 
 
 def _state(pid: int) -> str:

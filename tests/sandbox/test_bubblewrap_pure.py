@@ -10,10 +10,12 @@ import pytest
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
-from homie_core.sandbox import cgroups, syscalls
-from homie_core.sandbox.cgroups import Group, find
+from homie_core.sandbox.bubblewrap import cgroups, syscalls
+from homie_core.sandbox.bubblewrap.arguments import SLACK, Host, python_arguments
+from homie_core.sandbox.bubblewrap.cgroups import Group, find
+from homie_core.sandbox.profile import User
 
-PROFILE = (Path(syscalls.__file__).parent / "seccomp.json").read_text()
+PROFILE = (Path(syscalls.__file__).parents[1] / "seccomp.json").read_text()
 NUMBERS = json.loads(syscalls.NUMBERS.read_text())
 LIMITS = Limits(cpus=1.5, memory=64 << 20, timeout=1, pids=7)
 ALLOW, EPERM, ENOSYS = syscalls.ALLOW, syscalls.ERRNO | 1, syscalls.ERRNO | 38
@@ -92,6 +94,11 @@ def test_numbers_are_those_of_the_kernel() -> None:
     text = header.read_text() if header.exists() else "#define __NR_read 0\n"
     for name, number in re.findall(r"#define __NR_(\w+) (\d+)$", text, re.MULTILINE):
         assert NUMBERS["x86_64"].get(name, int(number)) == int(number)
+
+
+def test_what_runs_for_ourselves_is_limited_without_a_group() -> None:
+    host = Host("/usr/bin/python3", "/usr", (), (), (), (), User(0, 0), root=True, groups=True)
+    assert f"--data={2 * LIMITS.memory + SLACK}" in python_arguments(host, LIMITS, "-m", "compileall")
 
 
 V1 = "30 25 0:26 / /sys/fs/cgroup/{0} rw - cgroup cgroup rw,{0}\n"

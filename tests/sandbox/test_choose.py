@@ -13,9 +13,10 @@ from sandbox_lab import Lab
 from homie_core.config import Config
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
+from homie_core.model.peer import Holds
 from homie_core.sandbox import choose as choosing
 from homie_core.sandbox.bare import Bare
-from homie_core.sandbox.base import Holds, Interpreter
+from homie_core.sandbox.base import Interpreter
 from homie_core.sandbox.choose import candidates, choose
 from homie_core.sandbox.selftest import Verdict
 

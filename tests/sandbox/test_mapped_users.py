@@ -15,8 +15,8 @@ from podman_lab import IMAGE, TARBALL, PodmanLab, answers, missing_podman, scrat
 from sandbox_lab import Lab
 
 from homie_core.model.errors import SandboxError
+from homie_core.model.peer import Holds
 from homie_core.sandbox import selftest
-from homie_core.sandbox.base import Holds
 from homie_core.sandbox.dialect import DOCKER, PODMAN
 from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.owner import JOB_UID, user_here, user_inside

@@ -12,8 +12,8 @@ from podman_lab import IMAGE, PodmanLab, answers, wait_until
 from sandbox_lab import Lab
 
 from homie_core.model.errors import SandboxError
+from homie_core.model.peer import Holds
 from homie_core.sandbox import disk, selftest
-from homie_core.sandbox.base import Holds
 from homie_core.sandbox.podman import Podman, Service
 
 pytestmark = pytest.mark.docker

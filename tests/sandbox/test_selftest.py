@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from homie_core.model.errors import SandboxError
+from homie_core.model.peer import Holds
 from homie_core.sandbox import selftest
-from homie_core.sandbox.base import Backend, End, Holds, Interpreter
+from homie_core.sandbox.base import Backend, End, Interpreter
 from homie_core.sandbox.selftest import LIMITS, Seen, Verdict, judge_isolation, judge_limits
 
 HOST = {"net": "net:[1]", "pid": "pid:[1]", "mnt": "mnt:[1]", "ipc": "ipc:[1]"}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from homie_core.model.errors import SandboxError
-from homie_core.sandbox.bwrap_arguments import MASKED, Host
+from homie_core.sandbox.bubblewrap.arguments import MASKED, Host
 from homie_core.sandbox.profile import User
 
 NEEDED = ("bin", "lib", "lib64", "share")
@@ -21,7 +21,12 @@ SWITCHES = (
 )
 """Where the kernel may forbid user namespaces, with which value, and what allows them."""
 
-OUT = "install Docker or Podman and give this user access to it; or use this machine for submitting only"
+CONTAINER = (
+    "this looks like a container: start it with `--security-opt seccomp=unconfined --security-opt "
+    "systempaths=unconfined`, and run Homie in it as a plain user"
+)
+SIGNS = ("namespace", "Operation not permitted", "uid map", "loopback")
+"""What bubblewrap says where it may not do what it must."""
 
 
 def find_bwrap() -> str:
@@ -54,16 +59,16 @@ def describe(user: User, root: bool, groups: bool) -> Host:
 
 
 def explain(said: str, values: dict[str, str]) -> str:
-    """Return why there is no isolation here, and the ways out. Pure; `values` as `switches` returns them."""
+    """Return why there is no isolation here, and what would allow it. Pure; `values`: what `switches` returns."""
     reason = said.strip().removeprefix("bwrap: ")[-500:] or "it ended without a word"
     forbidden = [fix for name, bad, fix in SWITCHES if values.get(name) == bad]
     if forbidden:
-        first = f"allow user namespaces: sudo sysctl -w {' '.join(forbidden)}"
-    elif "namespace" in reason or "Operation not permitted" in reason or "uid map" in reason:
-        first = "this looks like a container: run it with the right to make namespaces, or run Homie outside of it"
+        way = f"the kernel forbids it to plain users: `sudo sysctl -w {' '.join(forbidden)}`"
+    elif any(sign in reason for sign in SIGNS):
+        way = CONTAINER
     else:
-        first = "see that Homie's Python and this machine's /usr can be read by everybody"
-    return f"bubblewrap can isolate nothing here ({reason}). Ways out: {first}; or {OUT}"
+        way = "see that Homie's Python and this machine's /usr can be read by everybody"
+    return f"it can isolate nothing here ({reason}); {way}"
 
 
 def switches() -> dict[str, str]:

@@ -1,42 +1,13 @@
-"""Starting bubblewrap, waiting for it, and the record by which a later life of the daemon finds it again."""
+"""Starting bubblewrap, and waiting for it."""
 
 import asyncio
 import contextlib
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
-
-import msgspec
 
 from homie_core.model.errors import SandboxError
-from homie_core.model.names import JobId, PeerId
 from homie_core.sandbox import process_tree
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What must be known to end a sandbox that somebody else started; one file for each."""
-
-    node: PeerId
-    job: JobId
-    pid: int = 0
-    """Process 1 of the sandbox; 0: it has not been started."""
-    started: str = ""
-
-    def write(self, path: Path) -> None:
-        """Keep it; the file is whole or not there."""
-        new = path.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(self))
-        new.replace(path)
-
-
-def records(folder: Path) -> list[tuple[Path, Record]]:
-    """Return all records that can be read."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(msgspec.DecodeError, OSError):
-            found.append((path, msgspec.json.decode(path.read_bytes(), type=Record)))
-    return found
 
 
 class Spawned:
@@ -95,7 +66,6 @@ class Launcher:
                 stdin=fds[0],
                 stdout=fds[1],
                 stderr=fds[2],
-                env={},
                 cwd="/",
                 pass_fds=(calls, told),
                 start_new_session=True,

@@ -1,4 +1,4 @@
-"""Sandboxes without an engine: bubblewrap, and the Python that Homie itself runs in."""
+"""Bubblewrap as a kind of sandbox: tried out, sandboxes made and swept."""
 
 import asyncio
 import dataclasses
@@ -12,16 +12,19 @@ import msgspec
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
-from homie_core.sandbox import cgroups, process_tree
-from homie_core.sandbox.base import ENVIRONMENTS, Box, Holds, Interpreter
-from homie_core.sandbox.bwrap_arguments import Host, job_arguments, python_arguments
-from homie_core.sandbox.bwrap_host import describe, explain, find_bwrap, switches
-from homie_core.sandbox.bwrap_process import Launcher, records
-from homie_core.sandbox.bwrap_sandbox import BubblewrapSandbox
+from homie_core.model.peer import Holds
+from homie_core.sandbox import process_tree
+from homie_core.sandbox.base import ENVIRONMENTS, Box, Interpreter
+from homie_core.sandbox.bubblewrap import cgroups
+from homie_core.sandbox.bubblewrap.arguments import Host, job_arguments, python_arguments
+from homie_core.sandbox.bubblewrap.launcher import Launcher
+from homie_core.sandbox.bubblewrap.machine import describe, explain, find_bwrap, switches
+from homie_core.sandbox.bubblewrap.records import records
+from homie_core.sandbox.bubblewrap.sandbox import BubblewrapSandbox
+from homie_core.sandbox.bubblewrap.syscalls import compile_seccomp
 from homie_core.sandbox.profile import User
-from homie_core.sandbox.syscalls import compile_seccomp
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 JOB_UID = 10001
 """Whom jobs are when the daemon is root: nobody else on the machine."""
 
@@ -79,7 +82,8 @@ class Bubblewrap:
         arguments = python_arguments(host, limits, "-c", PROBE)
         code, output, errors = await _run(launcher, arguments, PROBE_TIMEOUT)
         if code != 0:
-            raise SandboxError(explain(errors.decode(errors="replace"), switches()))
+            forbidden = {} if root else switches()  # root's sandboxes have no user namespace
+            raise SandboxError(explain(errors.decode(errors="replace"), forbidden))
         interpreter = _fit(output, host)
         self._ready = launcher, host
         self.name = f"bubblewrap (python {interpreter.version})"

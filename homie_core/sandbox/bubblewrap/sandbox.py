@@ -7,11 +7,13 @@ from pathlib import Path
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
-from homie_core.sandbox import pipes, process_tree
+from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import Box, End
-from homie_core.sandbox.bwrap_arguments import etc
-from homie_core.sandbox.bwrap_process import Launcher, Record, Spawned
-from homie_core.sandbox.cgroups import Group
+from homie_core.sandbox.bubblewrap import pipes
+from homie_core.sandbox.bubblewrap.arguments import etc
+from homie_core.sandbox.bubblewrap.cgroups import Group
+from homie_core.sandbox.bubblewrap.launcher import Launcher, Spawned
+from homie_core.sandbox.bubblewrap.records import Record
 from homie_core.sandbox.profile import User
 
 LOOK_EVERY = 0.25

@@ -1,6 +1,6 @@
 """What a bubblewrap sandbox of ours may do, as arguments. Pure: the same box gives the same arguments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from homie_core.model.job import Limits
@@ -10,8 +10,8 @@ from homie_core.sandbox.profile import HOSTNAME, MAIN, MAX_FILE, User, etc_files
 BIN = "/homie/bin"
 """Where `python3` is found first, inside."""
 
-MASKED = ("kcore", "keys", "latency_stats", "sched_debug", "timer_list", "timer_stats")
-"""Files of /proc that tell about the host, not about the job."""
+MASKED = ("keys", "latency_stats", "sched_debug")
+"""Files of /proc that tell everybody about the host: the daemon's session keyring, say, which jobs inherit."""
 
 OUTRANK = 'echo 1000 >/proc/self/oom_score_adj && exec "$@"'
 """If the machine itself runs out of memory, jobs go first."""
@@ -74,7 +74,8 @@ def python_arguments(host: Host, limits: Limits, *arguments: str, writable: Path
     mounts = [*_below("/homie", ENVIRONMENTS)]
     if writable:
         mounts += ["--bind", str(writable), f"{ENVIRONMENTS}/0"]
-    return _arguments(host, limits, mounts, "/", ["python3", "-I", "-S", *arguments])
+    alone = replace(host, groups=False)  # no control group is made for these
+    return _arguments(alone, limits, mounts, "/", ["python3", "-I", "-S", *arguments])
 
 
 def etc(user: User) -> dict[str, str]:
@@ -86,20 +87,18 @@ def _arguments(host: Host, limits: Limits, mounts: list[str], folder: str, comma
     """Return what every sandbox of ours has in common: no network, no privilege, nothing of the host to write.
 
     The runner is process 1, which nothing inside can kill. There is no --die-with-parent: it would fire when the
-    thread that started it ends, and a job outlives its daemon.
+    thread that started it ends, and a job outlives its daemon. By itself bubblewrap sets no_new_privs, keeps the
+    caller's uid and, for a plain user, drops all capabilities. Each lock here is taken away once in
+    tests/attacks/test_bubblewrap_mutations.py.
     """
     user = host.user
     become = [
         *("setpriv", "--reuid", str(user.uid), "--regid", str(user.gid), "--clear-groups"),
-        *("--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs", "--"),
+        *("--bounding-set=-all", "--inh-caps=-all", "--"),
     ]
     alone = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    namespaces = [
-        *("--unshare-user", "--uid", str(user.uid), "--gid", str(user.gid), "--cap-drop", "ALL"),
-        *("--disable-userns", "--assert-userns-disabled"),
-    ]
     return [
-        *([] if host.root else namespaces),
+        *([] if host.root else ["--unshare-user", "--disable-userns"]),
         *alone,
         *("--hostname", HOSTNAME, "--new-session", "--as-pid-1", "--clearenv"),
         *("--setenv", "PATH", f"{BIN}:/usr/local/bin:/usr/bin:/bin", "--setenv", "HOME", "/tmp"),  # noqa: S108
