@@ -17,23 +17,17 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
     """Called by `%load_ext homie_jupyter`."""
-    from homie_jupyter import transform
     from homie_jupyter.magics import HomieMagics
 
     magics = HomieMagics(shell)
     shell.register_magics(magics)
-    setattr(shell, transform.NAME, magics)
-    transform.install(shell)
+    magics.install()
 
 
 def unload_ipython_extension(shell: "InteractiveShell") -> None:
     """Called by `%unload_ext homie_jupyter`."""
-    from homie_jupyter import transform
-
-    transform.remove(shell)
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("homie", None)
     magics = shell.magics_manager.registry.pop("HomieMagics", None)
     if magics is not None:
-        magics.notebook.close()
-        delattr(shell, transform.NAME)
+        magics.remove()

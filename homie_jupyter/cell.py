@@ -1,7 +1,7 @@
 """One cell, from its text to its end on a friend's machine."""
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, assert_never
 
@@ -38,8 +38,8 @@ class RemoteError(Exception):
 class Cell:
     """One cell that is sent and waited for."""
 
-    def __init__(self, code: str, options: Options, notebook: Notebook) -> None:
-        self._code, self._options, self._notebook = code, options, notebook
+    def __init__(self, code: str, options: Options, notebook: Notebook, blocking: bool = False) -> None:
+        self._code, self._options, self._notebook, self._blocking = code, options, notebook, blocking
         self._publisher = notebook.publisher
         self._header: Header = self._publisher.new_header()
         self._note = Note()
@@ -53,7 +53,7 @@ class Cell:
         if self._options.files and not first:
             session.put(self._options.files, self._say, self._note.show)
             self._note.clear()
-        with Mailbox() as mailbox:
+        with Mailbox(self._blocking) as mailbox:
             stdin, timeout = self._publisher.takes_input, self._options.timeout
             session.run(self._code, self._header, mailbox, stdin=stdin, timeout=timeout)
             try:
@@ -68,7 +68,7 @@ class Cell:
 
     async def attach(self) -> None:
         """Show what runs in a session from its beginning on, as if it ran in this cell."""
-        with Mailbox() as mailbox:
+        with Mailbox(self._blocking) as mailbox:
             session = self._notebook.attach(self._options.session, self._header, mailbox)
             try:
                 answered = await self._wait(session, mailbox)
@@ -145,6 +145,8 @@ class Cell:
         self._obey(answered.reply)
         if answered.error is not None:
             raise error_from(answered.error)
+        if answered.reply.get("status") == "error":
+            raise_in_silence()
 
     def _show_footer(self, session: Session, first: bool) -> None:
         parts = [session.peer, *session.gpus, show_duration(time.monotonic() - self._began)]
@@ -189,11 +191,27 @@ def error_from(content: dict[str, Any]) -> Exception:
     return error
 
 
-def finish_now(work: Awaitable[None]) -> None:
-    """Run a coroutine that never really waits, because no loop runs or because this one must not be left."""
-    steps = work.__await__()
+class Failed(Exception):
+    """The cell failed, and all there is to say about it has been shown (IPython's usage errors are such)."""
+
+
+def raise_in_silence() -> None:
+    """Let the cell be in error without showing anything more."""
+    shell = get_ipython()
+    if shell is not None:
+        before = shell.custom_exceptions, shell.CustomTB
+
+        def restore(*_: Any, **__: Any) -> None:
+            shell.custom_exceptions, shell.CustomTB = before
+
+        shell.custom_exceptions, shell.CustomTB = (Failed,), restore
+    raise Failed
+
+
+def finish_now(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never really waits."""
     try:
-        next(steps)
+        work.send(None)
     except StopIteration:
         return
-    raise HomieError("put `%%homie` into the first line of the cell: inside another magic it cannot wait here")
+    raise AssertionError("it waits")

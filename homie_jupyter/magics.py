@@ -12,6 +12,7 @@ from homie_jupyter import lines
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
+from homie_jupyter.transform import NAME, Transform
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -32,7 +33,19 @@ class HomieMagics(Magics):
     def __init__(self, shell: "InteractiveShell") -> None:
         super().__init__(shell)
         self._in = shell
+        self._transform = Transform(shell)
         self.notebook = Notebook(shell)
+
+    def install(self) -> None:
+        """Let cells that begin with `%%homie` come here."""
+        setattr(self._in, NAME, self)
+        self._transform.install()
+
+    def remove(self) -> None:
+        """Leave nothing behind; sessions go on until nobody has used them for long."""
+        self._transform.remove()
+        delattr(self._in, NAME)
+        self.notebook.close()
 
     @magic_arguments()
     @argument("what", nargs="*", help="line form: see below")
@@ -71,8 +84,8 @@ class HomieMagics(Magics):
         `%homie end [NAME]`   end it; its files come back
         `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
         """
-        if cell is not None:  # below another magic: the transformer has not seen it
-            finish_now(self.run_cell(line, cell))
+        if cell is not None:  # below another magic, such as %%time, which cannot await
+            finish_now(self.run_cell(line, cell, blocking=True))
             return
         args = parse_argstring(self.homie, line)
         try:
@@ -80,8 +93,8 @@ class HomieMagics(Magics):
         except HomieError as error:
             raise UsageError(str(error)) from None
 
-    async def run_cell(self, line: str, cell: str) -> None:
-        """Run a cell: what `%%homie` becomes."""
+    async def run_cell(self, line: str, cell: str, blocking: bool = False) -> None:
+        """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
         args = parse_argstring(self.homie, self._in.var_expand(line))
         if args.what:
             raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; see `%%homie?`")
@@ -89,7 +102,7 @@ class HomieMagics(Magics):
             args.node, args.session, args.fresh, args.gpu, tuple(args.files), args.cpus, args.ram, args.timeout
         )
         try:
-            await Cell(cell, options, self.notebook).run()
+            await Cell(cell, options, self.notebook, blocking).run()
         except HomieError as error:
             raise UsageError(str(error)) from None
 

@@ -57,16 +57,13 @@ Letter = Progress | Question | Answered | Over | Broken | Stop
 
 
 class Mailbox:
-    """Letters for one cell, read by the main thread: `await`ed where a loop runs, else waited for.
+    """Letters for one cell, read by the main thread: `await`ed, or waited for (`blocking`).
 
     While it is open, Ctrl-C and the stop button put a letter in, instead of raising KeyboardInterrupt.
     """
 
-    def __init__(self) -> None:
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
+    def __init__(self, blocking: bool) -> None:
+        self._loop = None if blocking else asyncio.get_running_loop()
         self._there: asyncio.Queue[Letter] = asyncio.Queue()
         self._waiting: queue.SimpleQueue[Letter] = queue.SimpleQueue()  # may be put to in a signal handler
         self._before: Any = None

@@ -50,9 +50,12 @@ class NotebookPublisher(Publisher):
     def __init__(self, kernel: Any, paced: bool) -> None:
         self._kernel = kernel
         self.comms = getattr(kernel, "comm_manager", None)
+        self._count = 0
+        """The number of the cell that runs here, which its result carries, whatever its number is there."""
         self._pace = Pace() if paced else None
 
     def new_header(self) -> Header:
+        self._count = self._kernel.shell.displayhook.prompt_count
         header = dict(self._kernel.get_parent("shell")["header"])
         header.pop("subshell_id", None)  # it means nothing to another kernel
         return {**header, "msg_type": "execute_request"}
@@ -61,7 +64,7 @@ class NotebookPublisher(Publisher):
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         if kind == "execute_result":
-            content["execution_count"] = self._kernel.execution_count
+            content["execution_count"] = self._count
         if self._pace:
             self._pace.wait(len(content.get("text", "")) if kind == "stream" else _size(content, buffers))
         self._kernel.session.send(

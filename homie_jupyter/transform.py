@@ -2,10 +2,7 @@
 notebook hears clicks while the cell runs."""
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+from typing import Any
 
 NAME = "homie_magics"
 """Where the shell keeps the magics for what cells are rewritten to."""
@@ -14,8 +11,34 @@ _CELL = re.compile(r"%%homie(?:[ \t]+(.*))?\Z")
 _ATTACH = re.compile(r"%homie[ \t]+attach\b(.*)\Z")
 
 
+class Transform:
+    """Rewrites the cells of one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Return the cell's lines, rewritten if it begins with `%%homie`, or is `%homie attach`."""
+        rewritten = await_homie(lines)
+        return rewritten if rewritten is lines or self._is_whole(lines) else lines
+
+    def install(self) -> None:
+        """Rewrite cells from now on."""
+        self._shell.input_transformer_manager.cleanup_transforms.insert(0, self)
+
+    def remove(self) -> None:
+        """Leave cells alone again."""
+        self._shell.input_transformer_manager.cleanup_transforms.remove(self)
+
+    def _is_whole(self, lines: list[str]) -> bool:
+        """Whether these lines are all of a cell, and not what another magic (`%%time`) runs inside it."""
+        kernel = getattr(self._shell, "kernel", None)
+        code = kernel.get_parent("shell").get("content", {}).get("code") if kernel else None
+        return code is None or str(code).strip() == "".join(lines).strip()
+
+
 def await_homie(lines: list[str]) -> list[str]:
-    """Return the cell's lines, rewritten if it begins with `%%homie`, or is `%homie attach`."""
+    """Return what a cell of these lines becomes; the very same list if it is none of ours."""
     at = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     first, rest = "".join(lines[at : at + 1]).rstrip(), "".join(lines[at + 1 :])
     if match := _CELL.match(first):
@@ -23,17 +46,3 @@ def await_homie(lines: list[str]) -> list[str]:
     if (match := _ATTACH.match(first)) and not rest.strip():
         return [f"await get_ipython().{NAME}.attach({match[1]!r})\n"]
     return lines
-
-
-def install(shell: "InteractiveShell") -> None:
-    """Rewrite cells from now on."""
-    transforms = shell.input_transformer_manager.cleanup_transforms
-    if await_homie not in transforms:
-        transforms.insert(0, await_homie)
-
-
-def remove(shell: "InteractiveShell") -> None:
-    """Leave cells alone again."""
-    transforms = shell.input_transformer_manager.cleanup_transforms
-    if await_homie in transforms:
-        transforms.remove(await_homie)
