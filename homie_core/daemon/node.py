@@ -82,6 +82,7 @@ class Node:
         """Be a node until `shutdown`; call `ready` when everything listens."""
         async with AsyncExitStack() as stack:
             stack.callback(self._journal.close)
+            stack.push_async_callback(self._offer.close)  # after the task that still uses its engine
             stack.push_async_callback(self._tasks.cancel)
             self._journal.purge(time.time() - REMEMBER)
             self._hosting.recover()
@@ -92,7 +93,6 @@ class Node:
             stack.push_async_callback(self._gossip.close)
             await self._control.open()
             stack.push_async_callback(self._control.close)
-            stack.push_async_callback(self._offer.close)
             stack.push_async_callback(self._hosting.close, FAREWELL)
             preparing = self._offer.prepare(self._id, self._hosting, self._gossip.announce)
             self._tasks.start(preparing, "prepare the sandbox")
