@@ -302,6 +302,7 @@ class Hosting:
         assert hosted.spool is not None
         if isinstance(event, Busy) and event.cell:
             hosted.newest_cell = hosted.spool.last
+            hosted.spool.drop(hosted.newest_cell)
         hosted.spool.append(event, self.wall())
 
     def _learn(self, hosted: Hosted, event: Event) -> None:

@@ -69,9 +69,10 @@ class Running:
                 yield event
             yield Exited(outcome=self.outcome)
             results = self._folder / "results"
-            yield await asyncio.to_thread(
+            collected = await asyncio.to_thread(
                 workspace.collect, ready.box.folder, self._spec.files, stamps, results, self._limits.disk
             )
+            yield self._session.without_inputs(collected) if self._session else collected
         except (SandboxError, BadMessage, OSError) as error:
             how = self._why or How.FAILED
             self.outcome = Outcome(how=how, status=1, detail=str(error)[:2000])

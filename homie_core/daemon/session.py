@@ -6,9 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from homie_core.model.errors import PeerRefused
-from homie_core.model.event import Busy, Event, Notice, Restarted
+from homie_core.model.event import Busy, Collected, Event, Notice, Restarted
 from homie_core.model.job import How, JobSpec, Limits
+from homie_core.model.names import Digest, FileName
 from homie_core.model.quantity import show_duration
 from homie_core.model.session import Cell, Finish, Input, Place, Restart, Say, Told
 from homie_core.sandbox.link import Link
@@ -32,6 +35,8 @@ class Session:
         self._job, self._received, self._record = spec.id, received, record
         self._inputs: asyncio.Queue[Told | Place] = asyncio.Queue(MAX_WAITING)
         self._taken: dict[str, int] = {}
+        self._placed: dict[FileName, Digest] = {}
+        """Files that came while it ran."""
         self._told: dict[str, float] = {}
         """Cells that the kernel has been told and has not ended, with the seconds that each may run."""
         self._runs = ""
@@ -71,6 +76,7 @@ class Session:
                     await link.say(data)
                 case Place(files=files):
                     for file in files:
+                        self._placed[file.name] = file.digest
                         await link.place(file, _chunks(self._received / file.digest))
                 case Restart():
                     await link.restart()
@@ -94,6 +100,11 @@ class Session:
                 return
         self._quiet_since = time.monotonic()
         self._watch(link, end)
+
+    def without_inputs(self, collected: Collected) -> Collected:
+        """Return it without the files that were put into the folder and are as they were."""
+        files = tuple(file for file in collected.files if self._placed.get(file.name) != file.digest)
+        return replace(collected, files=files)
 
     def quiet(self, now: float) -> float:
         """Return for how many seconds nobody has wanted anything of it; 0 while a cell runs or is due."""

@@ -45,7 +45,10 @@ def geojson(value: object) -> dict[str, Any]:
 
 
 def _plotly_member(key: str, value: Any) -> Any:
-    if key in _LOADS and not _stays(key, value):
+    name = _name(key)
+    if name in _LOADS and not _stays(name, value):
+        return values.DROP
+    if key in ("args", "args2") and _sets_a_source(value):
         return values.DROP
     if isinstance(value, str):
         return _drawn(value)
@@ -63,8 +66,19 @@ def _stays(key: str, value: Any) -> bool:
         case dict():
             return key in ("source", "geojson")
         case list() | tuple():
-            return not any(isinstance(each, str) for each in value)
+            return all(_stays(key, each) for each in value)
     return True
+
+
+def _name(key: str) -> str:
+    """Return the last name of what buttons may call `images[0].source`."""
+    return re.split(r"[.\[\]]+", key)[-1]
+
+
+def _sets_a_source(arguments: Any) -> bool:
+    """Return whether a button or slider would set what is loaded, by the name of an attribute."""
+    listed = arguments if isinstance(arguments, list | tuple) else ()
+    return any(isinstance(each, str) and _name(each) in _LOADS for each in listed)
 
 
 def _drawn(text: str) -> str:

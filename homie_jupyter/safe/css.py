@@ -99,6 +99,8 @@ def _scoped(selector: list[Any], scope: str, prefix: str) -> str:
 
     `html` and `body` stay before the scope (they tell dark from light), `:root` becomes the scope itself.
     """
+    if not selector:
+        return ""
     before: list[Any] = []
     while selector and selector[0].type == "ident" and selector[0].lower_value in ("html", "body"):
         compound = _first_compound(selector)

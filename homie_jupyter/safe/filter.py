@@ -23,7 +23,7 @@ class Filter:
     def __init__(self, trusted: bool = False) -> None:
         self._trusted = trusted
         self._models: dict[str, str] = {}
-        """Widgets that were let through, with the names of their models."""
+        """Widgets that were let through, with the names of their models; empty names for those that are closed."""
 
     def bundle(self, data: dict[str, Any], metadata: dict[str, Any]) -> Filtered:
         """Return what of a `display_data`, `update_display_data` or `execute_result` may be published."""
@@ -32,6 +32,14 @@ class Filter:
         from homie_jupyter.safe import bundle
 
         return bundle.filtered(data, metadata)
+
+    def text(self, text: str) -> str:
+        """Return a line of a stream, traceback or prompt that may colour itself, no more."""
+        if self._trusted:
+            return text
+        from homie_jupyter.safe import values
+
+        return values.plain(text) if isinstance(text, str) else ""
 
     def comm_open(self, content: dict[str, Any]) -> str | None:
         """Return why a `comm_open` must not be published, as a notice; None: publish `comm_content` of it."""
@@ -69,5 +77,5 @@ class Filter:
         except values.Malformed:
             return None
         if kind == "comm_close" and cleaned:
-            self._models.pop(cleaned["comm_id"], None)
+            self._models[cleaned["comm_id"]] = ""
         return cleaned

@@ -6,7 +6,6 @@ the page, or is a hook for the page's own scripts (`data-*`, its classes, ids of
 
 import hashlib
 import re
-from collections.abc import Callable
 
 import nh3
 
@@ -35,17 +34,20 @@ def sanitise(html: str) -> str:
         raise TooComplex
     _check_nesting(html)
     prefix = name + "-"
+    attributes = _Attributes(prefix)
     clean = nh3.clean(
         html,
         tags=set(allowed.TAGS),
         clean_content_tags=set(allowed.DROPPED),
         attributes={tag: set(names) for tag, names in allowed.ATTRIBUTES.items()},
-        attribute_filter=_filter(prefix),
+        attribute_filter=attributes,
         url_schemes={"http", "https", "mailto", "data"},
         url_relative=lambda url: url if url.startswith("#") else None,
         set_tag_attribute_values={"input": {"type": "checkbox"}, "a": {"target": "_blank"}},
         link_rel="noopener noreferrer",
     )
+    if attributes.parsed > MAX_CSS:
+        raise TooComplex
     clean = tex.disarm(clean)
     sheet = "\n".join(filter(None, (css.stylesheet(text, name, prefix) for text in sheets)))
     return _contained(clean, sheet, name)
@@ -145,27 +147,41 @@ _HOOKS = re.compile(
 """Classes by which the page finds elements of its own."""
 
 
-def _filter(prefix: str) -> Callable[[str, str, str], str | None]:
-    styles: dict[str, str] = {}  # tables repeat theirs in each cell
+class _Attributes:
+    """Decides about each attribute that may stay: with which value, if with any."""
 
-    def keep(tag: str, attribute: str, value: str) -> str | None:
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._styles: dict[str, str] = {}
+        """Tables repeat theirs in each cell."""
+        self.parsed = 0
+        """Characters of CSS."""
+
+    def __call__(self, tag: str, attribute: str, value: str) -> str | None:
         match attribute:
             case "style":
-                if value not in styles:
-                    styles[value] = css.declarations(value) if len(value) <= MAX_STYLE else ""
-                return styles[value] or None
+                return self._style(value) or None
             case "class":
                 return " ".join(name for name in value.split() if not _HOOKS.match(name)) or None
             case "href" if value.startswith("#"):
-                return f"#{prefix}{value[1:]}"
+                return f"#{self._prefix}{value[1:]}"
             case "href":
                 return value if tag == "a" and _LINK.match(value) else None
             case "src":
                 return value if tag in _OWN_DATA and _OWN_DATA[tag].match(value) else None
-            case "fill" | "stroke" | "color" | "bgcolor" | "transform":
-                return value if css.value_is_harmless(value[:1000]) else None
+            case "fill" | "stroke" | "color" | "bgcolor" | "transform" if "(" in value:
+                return value if self._style(f"{_ANY}: {value}") else None
             case _ if attribute in _IDS:
-                return " ".join(prefix + id for id in value.split()) or None
+                return " ".join(self._prefix + id for id in value.split()) or None
         return value
 
-    return keep
+    def _style(self, text: str) -> str:
+        if text not in self._styles:
+            self.parsed += len(text)
+            small = len(text) <= MAX_STYLE and self.parsed <= MAX_CSS
+            self._styles[text] = css.declarations(text) if small else ""
+        return self._styles[text]
+
+
+_ANY = "--any"
+"""A property that takes any harmless value."""

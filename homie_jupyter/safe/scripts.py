@@ -25,6 +25,9 @@ _BOKEH_ROOT = re.compile(r'"roots":\{((?:"[\w-]{1,80}":"[\w-]{1,80}",?){1,50})\}
 _BOKEH_VERSION = re.compile(r'"version":"([\w.]{1,20})"')
 _HEIGHT = re.compile(r'"(?:frame_)?height":\s*(\d{2,4})\b')
 
+_VEGA_HEIGHT = 380
+"""Pixels: of a chart of Vega-Lite's usual 300, with axes."""
+
 Shown = tuple[str, str]
 """What to show, and what to say; either may be empty."""
 
@@ -58,12 +61,15 @@ def html_in_frame(html: str) -> Shown:
     elif "vegaEmbed" in html:
         missing = _take(scripts, libraries.vega(), "vl-convert-python")
         versions = {f"{name.replace('-', '')}_version": version for name, version in _VEGA_VERSION.findall(html)}
+        height = _VEGA_HEIGHT
         scripts.append(f"var VEGA_DEBUG = {json.dumps(versions)};")
     elif "Bokeh" in html and "docs_json" in html:
         missing = _take(scripts, libraries.bokeh(), "bokeh")
         height = _bokeh_height(html)
     elif foreign := sorted({*_FOREIGN.findall(html), *_FOREIGN.findall(unescape(html[: 4 << 20]))}):
         notice = f"an output of {{peer}} wants scripts from {', '.join(foreign[:3])}, which were not loaded"
+        if _PAGE.search(html):  # a page made for these scripts, such as folium's maps: nothing of it would be seen
+            missing = notice
     if missing:
         return "", missing
     return framed(html, *scripts, height=height), notice
@@ -94,7 +100,7 @@ def vega(spec: object, mime: str) -> Shown:
     text = json.dumps(values.json(spec)).replace("<", "\\u003c")
     mode = "vega-lite" if "vegalite" in mime else "vega"
     body = f'<div id="chart"></div><script>vegaEmbed("#chart", {text}, {{mode: "{mode}"}});</script>'
-    return framed(body, *scripts), ""
+    return framed(body, *scripts, height=_VEGA_HEIGHT), ""
 
 
 def _take(scripts: list[str], library: str | None, package: str) -> str:

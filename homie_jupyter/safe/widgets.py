@@ -37,6 +37,8 @@ def refusal(content: object, models: dict[str, str]) -> str | None:
     """Return why this `comm_open` must not reach the notebook, in words; None lets it through."""
     if not isinstance(content, dict) or not isinstance(id := content.get("comm_id"), str) or not _ID.match(id):
         return "a widget of {peer} is malformed"
+    if id in models:  # the browser may keep the first, of another model than was looked at last
+        return "a widget of {peer} was opened twice"
     if content.get("target_name") != TARGET or content.get("target_module"):
         return "a channel that is no widget's was not opened for {peer}"
     data = content.get("data")
@@ -77,7 +79,7 @@ def clean_update(state: object, model: str, bundles: Bundles) -> dict[str, Any]:
 
 def clean_message(kind: str, content: object, models: dict[str, str], bundles: Bundles) -> dict[str, Any] | None:
     """Return the content of a comm message of a widget that was let through, made harmless; None for any other."""
-    if not isinstance(content, dict) or not isinstance(id := content.get("comm_id"), str) or id not in models:
+    if not isinstance(content, dict) or not isinstance(id := content.get("comm_id"), str) or not models.get(id):
         return None
     data = content.get("data") if isinstance(content.get("data"), dict) else {}
     assert isinstance(data, dict)

@@ -27,7 +27,8 @@ async def host(lab: Lab, source: str, killed: bool = False) -> tuple[int, Outcom
     received = lab.folder / spec.id / "received"
     received.mkdir(parents=True)
     (received / digest).write_text(source)
-    workshop = Workshop(lab.backend, Interpreter("3.11", "x86_64", "2.36"), Environments(Path("/nonexistent")), ())
+    environments = Environments(Path("/nonexistent"))
+    workshop = Workshop(lab.backend, Interpreter("3.11", "x86_64", "2.36"), environments, ())
     running, written = Running(workshop, None, NODE, spec, LIMITS, lab.folder / spec.id), 0
     try:
         async for event in running.events():

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from fake_daemon import FakeDaemon, peer
 from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 
 from homie_core.cli import main
 from homie_core.config import config_file, create
 from homie_core.model.control import Refused
 from homie_core.model.errors import NoPeer
 from homie_core.store.identity import new_secret
-from homie_jupyter.trust import did_trust
 
 
 @pytest.fixture
@@ -54,17 +54,27 @@ def test_peers_show_who_is_trusted(daemon: FakeDaemon, capsys: pytest.CaptureFix
     assert {p["name"]: p["trusted"] for p in json.loads(capsys.readouterr().out)} == {"desk": True, "attic": False}
 
 
-def test_the_magic_does_the_same(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
-    assert did_trust("trust desk")
+def test_the_magic_does_the_same(
+    daemon: FakeDaemon, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_line_magic("homie", "trust desk")
     assert "may then run JavaScript" in capsys.readouterr().out
-    assert did_trust(" untrust  desk ")
+    shell.run_line_magic("homie", " untrust  desk ")
+    assert "clear those outputs" in capsys.readouterr().out
     assert daemon.asked == [("trust", "desk"), ("untrust", "desk")]
 
 
-def test_the_magic_leaves_other_lines_alone(daemon: FakeDaemon) -> None:
-    assert not did_trust("")
-    assert not did_trust("peers")
-    for line in ("trust", "trust -n desk", "untrust a b"):
-        with pytest.raises(UsageError, match="with the name of one machine"):
-            did_trust(line)
+@pytest.mark.parametrize("line", ["trust", "untrust", "trust a b", "untrust a b"])
+def test_the_magic_wants_one_name(daemon: FakeDaemon, shell: InteractiveShell, line: str) -> None:
+    with pytest.raises(UsageError, match="with the name of one machine"):
+        shell.run_line_magic("homie", line)
     assert daemon.asked == []
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "homie_jupyter")
+    yield shell
+    InteractiveShell.clear_instance()

@@ -16,6 +16,7 @@ from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits
 from homie_core.sandbox.base import Box
 from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.environments import Environments
+from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
 NODE = "1" * 56 + secrets.token_hex(4)
 COMMON = Limits(cpus=1, memory=512 << 20, timeout=60.0)
@@ -68,7 +69,7 @@ async def host(base_image, tmp_path) -> AsyncIterator[Host]:
     backend = Docker(base_image)
     interpreter = await backend.prepare(print)
     environments = Environments(CACHE, compile=backend.compile)
-    host = Host(Workshop(backend, interpreter, environments), tmp_path)
+    host = Host(Workshop(backend, interpreter, environments, RUNNER_REQUIREMENTS), tmp_path)
     yield host
     await host.pool.close()
     left = await backend.sweep(NODE, frozenset())

@@ -3,10 +3,11 @@ import os
 
 import pytest
 
+from homie_core.model.errors import PeerRefused
 from homie_core.model.event import MAX_OUTPUT, Ended, Output, Record
 from homie_core.model.job import How, Outcome
 from homie_core.model.wire import Unframer, decode
-from homie_core.store.spool import BATCH, STRIDE, Spool
+from homie_core.store.spool import BATCH, LEAST, STRIDE, Spool
 
 END = Ended(outcome=Outcome(how=How.EXITED, status=0))
 
@@ -72,3 +73,41 @@ def test_rubbish_at_the_end_is_dropped(tmp_path):
     with path.open("ab") as file:
         file.write(b"\xff" * 100)
     assert Spool(path).last == 1
+
+
+BIG = Output(stream=1, data=b"x" * MAX_OUTPUT)
+MANY = 2 * LEAST // MAX_OUTPUT
+
+
+def blocks(path):
+    return path.stat().st_blocks * 512
+
+
+async def test_what_is_dropped_costs_no_disk_and_the_rest_is_read_as_before(spool, tmp_path):
+    for _ in range(MANY):
+        spool.append(BIG, at=0.0)
+    spool.append(line(1), at=0.0)
+    before = blocks(tmp_path / "events")
+    spool.drop(MANY)
+    assert blocks(tmp_path / "events") < before / 10
+    spool.append(END, at=0.0)
+    assert [record.seq for record in await read(spool, MANY)] == [MANY + 1, MANY + 2]
+    assert [record.seq for record in await read(spool, MANY + 1)] == [MANY + 2]
+    with pytest.raises(PeerRefused, match=f"before event {MANY} is not kept"):
+        await read(spool, MANY - 1)
+    again = Spool(tmp_path / "events")
+    assert (again.last, again.dropped, again.ended) == (MANY + 2, MANY, True)
+    assert [record.seq for record in await read(again, MANY)] == [MANY + 1, MANY + 2]
+    assert [type(event) for event in again.events()] == [Output, Ended]
+
+
+async def test_what_a_reader_has_yet_to_read_is_kept(spool):
+    for _ in range(MANY):
+        spool.append(BIG, at=0.0)
+    reader = spool.follow(0)
+    await anext(reader)
+    spool.drop(MANY)
+    assert spool.dropped == 0
+    await reader.aclose()
+    spool.drop(MANY)
+    assert spool.dropped == MANY

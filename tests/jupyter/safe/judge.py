@@ -90,7 +90,8 @@ def _of_attribute(name: str, key: str, value: str) -> Iterator[str]:
 def _of_sheet(text: str) -> Iterator[str]:
     yield from _of_css(text)
     for selector in re.findall(r"(?:^|[{};])([^{};]*)\{", re.sub(r'"[^"\n]*"', '""', text)):
-        if not re.match(r"\s*(?:@(?:media|supports) |[^@+~>]*\.homie-)", selector):
+        scoped = re.match(r"\s*(?:@(?:media|supports) |[^@+~>]*\.homie-\w+\s*(?![\s+~]))", selector)
+        if not scoped:
             yield f"a rule without a scope: {selector[:60]!r}"
 
 

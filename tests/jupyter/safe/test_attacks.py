@@ -62,8 +62,9 @@ def test_markdown(attack):
     assert not dangers(data["text/html"])
 
 
-def test_a_mermaid_diagram_in_markdown_is_shown_as_its_source():
-    data = shown("text/markdown", "```mermaid\ngraph TD; a-->b\n```").data
+@pytest.mark.parametrize("start", ["", "- ", "> "])
+def test_a_mermaid_diagram_in_markdown_is_shown_as_its_source(start):
+    data = shown("text/markdown", f"{start}```mermaid\ngraph TD; a-->b\n```").data
     assert "text/markdown" not in data
     assert "graph TD" in data["text/html"]
 
@@ -150,6 +151,11 @@ def test_plotly_loads_nothing_and_links_nowhere():
             "map": {"style": {"sources": {"a": {"tiles": [evil]}}}, "layers": [{"source": evil}]},
             "mapbox": {"style": "mapbox://styles/evil/x", "accesstoken": "pk"},
             "map2": {"style": "open-street-map"},
+            "updatemenus": [
+                {"buttons": [{"method": "relayout", "args": ["images[0].source", evil]}]},
+                {"buttons": [{"method": "relayout", "args": [{"images[0].source": evil, "title.text": "new"}]}]},
+                {"buttons": [{"method": "restyle", "args": [{"source": [[evil]]}], "args2": ["map.style", evil]}]},
+            ],
             "template": {"layout": {"images": [{"source": evil}]}},
         },
         "config": {"plotlyServerURL": evil, "topojsonURL": evil, "responsive": True},
@@ -166,6 +172,7 @@ def test_plotly_loads_nothing_and_links_nowhere():
     assert clean["data"][5]["link"] == {"source": [0, 1], "target": [1, 2]}
     assert clean["layout"]["map2"] == {"style": "open-street-map"}
     assert clean["config"] == {"responsive": True}
+    assert clean["layout"]["updatemenus"][1]["buttons"][0]["args"] == [{"title.text": "new"}]
 
 
 def test_geojson_has_no_markup_for_maps_that_show_html():
@@ -206,6 +213,12 @@ def test_what_is_no_picture_is_not_shown(mime, value):
 
 def test_text_moves_no_terminal():
     assert shown("text/plain", "a\x1b]0;title\x07b\x1b[2Jc\x1b[31md\ud800").data == {"text/plain": "abc\x1b[31md?"}
+
+
+def test_streams_move_no_terminal_either():
+    assert Filter().text("a\x1b]0;title\x07b\x1b[31mc") == "ab\x1b[31mc"
+    assert Filter().text(7) == ""
+    assert Filter(trusted=True).text("\x1b]0;title\x07") == "\x1b]0;title\x07"
 
 
 @pytest.mark.parametrize("value", [7, None, [], {}, ["<script>"], True, float("nan")])

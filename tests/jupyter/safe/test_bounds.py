@@ -8,7 +8,7 @@ from judge import dangers
 from homie_jupyter.safe import Filter
 
 SECONDS = 10.0
-"""Per message, on a slow and busy machine; most take some milliseconds."""
+"""Of a core, per message, on a slow machine; most take some milliseconds."""
 
 HUGE = {
     "deep": "<div>" * 200_000,
@@ -34,6 +34,8 @@ HUGE = {
     "style sheet, rules": "<style>" + "a,b,c:not(d){color:red}" * 10_000 + "</style>",
     "style sheet, media": "<style>" + "@media x{" * 20_000 + "</style>",
     "style, long": "<p style='" + "color:red;" * 100_000 + "'>",
+    "styles, many": "".join(f"<p style='color:red;width:{i}px;{'margin:calc(1px + 2px);' * 99}'>x</p>" for i in range(3_000)),
+    "fills, many": "<svg>" + "".join(f"<rect fill='rgb({i},{'(' * 500}'/>" for i in range(9_000)) + "</svg>",
     "style, deep": "<p style='a:" + "(" * 9_000 + "'>",
     "text": "x" * 20_000_000,
     "scripts": "<script>" * 300_000,
@@ -45,9 +47,9 @@ HUGE = {
 
 @pytest.mark.parametrize("html", HUGE.values(), ids=HUGE.keys())
 def test_html(html):
-    began = time.monotonic()
+    began = time.thread_time()
     data = Filter().bundle({"text/html": html}, {}).data
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     shown = data.get("text/html", "")
     assert len(shown) < 50_000_000
     if len(shown) < 2_000_000:
@@ -71,9 +73,9 @@ MARKDOWN = {
 
 @pytest.mark.parametrize("text", MARKDOWN.values(), ids=MARKDOWN.keys())
 def test_markdown(text):
-    began = time.monotonic()
+    began = time.thread_time()
     data = Filter().bundle({"text/markdown": text, "text/plain": "x"}, {}).data
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     assert not dangers(data.get("text/html", "")[:2_000_000])
 
 
@@ -100,9 +102,9 @@ def nested(depth, make):
     ids=["deep list", "deep object", "long key", "odd key", "long number", "bytes", "set", "many"],
 )
 def test_json(mime, value):
-    began = time.monotonic()
+    began = time.thread_time()
     shown = Filter().bundle({mime: value}, {})
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     assert shown.data == {}
     assert shown.notices == (f"{mime} of {{peer}} is malformed",)
 

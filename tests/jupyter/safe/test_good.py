@@ -165,7 +165,9 @@ def test_a_package_that_is_not_installed_has_no_library(monkeypatch):
 
 
 def test_a_map_from_the_internet_says_what_it_wants():
-    assert "wants scripts from cdn.jsdelivr.net" in shown("folium").notices[0]
+    filtered = shown("folium")
+    assert "wants scripts from cdn.jsdelivr.net" in filtered.notices[0]
+    assert set(filtered.data) == {"text/plain"}
 
 
 @pytest.mark.parametrize(
@@ -194,3 +196,11 @@ def test_data_that_is_called_a_script_needs_no_frame():
 
 def test_two_equal_outputs_are_filtered_equally():
     assert shown("pandas") == shown("pandas")
+
+
+def test_a_chart_cannot_end_the_script_that_it_stands_in():
+    data = dict(OUTPUTS["bokeh"][-1]["data"])
+    data["application/javascript"] += '"</script><img src=x><!--"'
+    inside = frame_content(Filter().bundle(data, {}).data["text/html"])
+    assert "<\\/script><img src=x>" in inside
+    assert "</script><img" not in inside

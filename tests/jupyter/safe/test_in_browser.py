@@ -137,27 +137,41 @@ def test_filtered_attacks_run_nothing_and_load_nothing(notebook):
     assert notebook.page.evaluate("document.cookie") == ""
 
 
-def test_no_output_covers_the_page(notebook):
-    before = notebook.page.evaluate("getComputedStyle(document.querySelector('#log-in')).color")
+@pytest.mark.parametrize(
+    "cover",
+    [
+        "<style>.x { --p: fixed; position: var(--p); inset: 0; z-index: 99999; height: 5000px }</style><div class=x>x</div>",
+        "<div style='position: absolute; top: -900px; left: -900px; width: 5000px; height: 5000px; z-index: 99'>x</div>",
+        "<div style='margin: -3000px; padding: 3000px; position: relative; z-index: 9; background: red'>x</div>",
+        "<div style='transform: translate(-50px, -100px) scale(99); background: red'>x</div>",
+        "</div></div></div></div><p style='position: absolute; top: 0; left: 0; width: 5000px; height: 5000px'>x</p>",
+    ],
+)
+def test_no_output_covers_the_page(notebook, cover):
+    notebook.show(Filter().bundle({"text/html": cover}, {}).data["text/html"])
+    assert notebook.page.evaluate(AT_THE_BUTTON) == "log-in"
+
+
+def test_the_covers_would_cover_the_page(notebook):
     notebook.show(
-        Filter()
-        .bundle(
-            {
-                "text/html": "<style>:root, * { --p: fixed } button { color: red } body { display: none }"
-                ".x { position: var(--p); inset: 0; z-index: 99999; width: 5000px; height: 5000px }</style>"
-                "<div class=x>Log in again</div>"
-                "<div style='position: absolute; top: -900px; left: -900px; width: 5000px; height: 5000px; z-index: 99'>x</div>"
-                "<div style='margin: -3000px; padding: 3000px; transform: translate(-50px, -900px) scale(9)'>x</div>"
-                "</div></div></div><div style='position: absolute; top: 0; left: 0; width: 5000px; height: 5000px'>x</div>"
-            },
-            {},
-        )
-        .data["text/html"]
+        "<div style='position: absolute; top: -900px; left: -900px; width: 5000px; height: 5000px'>x</div>"
     )
-    box = notebook.page.locator("#log-in").bounding_box()
-    at = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
-    assert notebook.page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", at) == "log-in"
+    assert notebook.page.evaluate(AT_THE_BUTTON) != "log-in"
+
+
+AT_THE_BUTTON = """() => {
+  const box = document.querySelector("#log-in").getBoundingClientRect();
+  return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2).id;
+}"""
+
+
+def test_a_style_sheet_stays_in_its_output(notebook):
+    style = "<style>button, :root button, * { color: red !important } body { display: none }</style><p>x</p>"
+    before = notebook.page.evaluate("getComputedStyle(document.querySelector('#log-in')).color")
+    notebook.show(Filter().bundle({"text/html": style}, {}).data["text/html"])
+    assert notebook.page.evaluate("getComputedStyle(document.querySelector('main p')).color") == "rgb(255, 0, 0)"
     assert notebook.page.evaluate("getComputedStyle(document.querySelector('#log-in')).color") == before
+    assert notebook.page.locator("#log-in").is_visible()
 
 
 ESCAPE = """<p id="result">waits</p><img src="http://evil.test/picture"><base href="http://evil.test/">

@@ -217,6 +217,16 @@ def test_only_messages_of_opened_widgets_pass_and_in_their_form_only():
     assert safe.comm_content("comm_msg", custom) is None
 
 
+def test_no_widget_is_opened_again_as_another():
+    safe = Filter()
+    opened(safe, opening("HTMLModel", id="w", value=""))
+    assert "opened twice" in safe.comm_open(opening("IntSliderModel", id="w", value=1))
+    assert not dangers(safe.comm_content("comm_msg", update("w", value=EVIL))["data"]["state"]["value"])
+    safe.comm_content("comm_close", {"comm_id": "w", "data": {}})
+    assert "opened twice" in safe.comm_open(opening("IntSliderModel", id="w", value=1))
+    assert safe.comm_content("comm_msg", update("w", value=EVIL)) is None
+
+
 @pytest.mark.parametrize("paths", [None, "x", [[]], [["_view_module"]], [[["x"]]], [["a"] * 30], [[{}]]])
 def test_buffers_go_where_they_may(paths):
     safe = Filter()
