@@ -15,8 +15,6 @@ CODE = "print(1)"
 NAME = f"homie run: {CODE}"
 REFILL = 3.0
 """Seconds in which a sandbox that was taken is replaced, and what waits has come to rest."""
-WITHIN = 60.0
-"""Seconds that the first one gets."""
 
 
 def measure(repeat: int) -> Iterator[Result]:
@@ -44,9 +42,5 @@ def measure(repeat: int) -> Iterator[Result]:
 
 def wait_for_pool(node: Node) -> None:
     """Return when a sandbox waits there; a job that comes sooner pays for one of its own."""
-    until = time.monotonic() + WITHIN
-    while not any((node.home / "pool").glob("*/etc")):
-        if time.monotonic() > until:
-            raise AssertionError(f"no sandbox waits on {node.name}\n{node.log()}")
-        time.sleep(0.1)
+    node.wait_until_warm()
     time.sleep(REFILL)

@@ -15,7 +15,7 @@ from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.publish import Header
 from homie_jupyter.session import Session
-from homie_jupyter.show import Note, footer
+from homie_jupyter.show import Note, footer, short
 
 SOON = 0.4
 """Seconds after which it is worth saying why the cell does not run yet."""
@@ -157,7 +157,7 @@ class Cell:
             parts.append(f"session {session.name}, {kept}")
         if session.delivered and session.delivered.files:
             count = len(session.delivered.files)
-            parts.append(f"{count} file{'s' * (count > 1)} in {session.delivered.folder}")
+            parts.append(f"{count} file{'s' * (count > 1)} in {short(session.delivered.folder)}")
             for note in session.delivered.notes:
                 self._say(f"not taken: {note}")
         self._publisher.publish("display_data", footer(parts), {}, self._header, [])

@@ -7,7 +7,7 @@ from IPython.core.error import UsageError
 from homie_core.model.errors import HomieError
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.session import Session
-from homie_jupyter.show import show_peers, show_table
+from homie_jupyter.show import short, show_peers, show_table
 from homie_jupyter.trust import did_trust
 
 USAGE = (
@@ -50,7 +50,7 @@ def _end(session: Session) -> None:
     session.finish()
     session.closed.wait()
     came = session.delivered
-    files = f"; its files are in {came.folder}: {', '.join(came.files)}" if came and came.files else ""
+    files = f"; its files are in {short(came.folder)}: {', '.join(came.files)}" if came and came.files else ""
     print(f"{session.name} on {session.peer} has ended{files}")  # noqa: T201
 
 

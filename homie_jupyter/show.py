@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from IPython.display import DisplayHandle, display
@@ -35,6 +36,12 @@ class Note:
     def clear(self) -> None:
         """Say nothing any more."""
         self.show("")
+
+
+def short(folder: str) -> str:
+    """Return the folder as a person here would write it."""
+    path, here = Path(folder), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def footer(parts: list[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import docker
-import other_user
+import plain_user
 import psutil
 
 from homie_core.store.identity import read_peer_id
@@ -35,6 +35,8 @@ IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 UNFINISHED = shutil.ignore_patterns("building-*")
 FOUND_WITHIN = 20.0
 """Seconds that two nodes get to find each other."""
+WARM_WITHIN = 60.0
+"""Seconds that a node gets until its first sandbox waits."""
 END_WITHIN = 40.0
 """Seconds that a daemon gets to end by itself."""
 
@@ -50,9 +52,9 @@ class Node:
         self._command: list[str | Path] = [HOMIE]
         self._where: dict[str, Any] = {}
         if uid is not None:
-            self._command = [*other_user.python(uid), "-m", "homie_core.cli"]
+            self._command = [*plain_user.python(uid), "-m", "homie_core.cli"]
             self._where = {"cwd": "/"}
-            self.env |= {"PYTHONPATH": other_user.search_path(), "HOME": str(self.home)}
+            self.env |= {"PYTHONPATH": plain_user.search_path(), "HOME": str(self.home)}
             self.home.mkdir(mode=0o700)
             os.chown(self.home, uid, uid)
 
@@ -77,6 +79,14 @@ class Node:
         """Return what `homie peers --json` says."""
         peers: list[dict[str, Any]] = json.loads(self.homie("peers", "--json").stdout)
         return peers
+
+    def wait_until_warm(self) -> None:
+        """Wait until a sandbox waits there in advance; AssertionError with the log if that takes too long."""
+        until = time.monotonic() + WARM_WITHIN
+        while not any((self.home / "pool").glob("*/etc")):
+            if time.monotonic() > until:
+                raise AssertionError(f"no sandbox waits on {self.name}\n{self.log()}")
+            time.sleep(0.1)
 
     def log(self) -> str:
         """Return the end of the daemon's log, for the message of a failed test."""
@@ -198,19 +208,26 @@ def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
     for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
         node.homie("config", "set", key, value)
     if CACHE.exists() and node.uid is None:
-        shutil.copytree(CACHE, node.home / "environments", copy_function=_link)
+        shutil.copytree(CACHE, node.home / "environments", copy_function=_link, ignore=UNFINISHED)
     node.homie("up")
 
 
 def _keep_environments(node: Node) -> None:
-    """Let the next pair have what this one has made ready."""
+    """Let later pairs have what this one has made ready and no earlier one has."""
     environments = node.home / "environments"
-    if CACHE.exists() or node.uid is not None or not list(environments.glob("asked-*")):
+    if node.uid is not None or not environments.exists():
         return
-    building = Path(tempfile.mkdtemp(dir=_made(CACHE.parent)))
-    shutil.copytree(environments, building, copy_function=_link, dirs_exist_ok=True, ignore=UNFINISHED)
-    with contextlib.suppress(OSError):  # another test process was quicker
-        building.rename(CACHE)
+    kept = _made(CACHE)
+    # `asked-*`, the small files that name an environment, come after the environments: what is named is there.
+    for entry in sorted(environments.iterdir(), key=lambda entry: entry.is_file()):
+        if entry.name.startswith("building-") or (kept / entry.name).exists():
+            continue
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=kept))
+        copy = shutil.copytree if entry.is_dir() else shutil.copy2
+        copy(entry, building / entry.name, **({"copy_function": _link} if entry.is_dir() else {}))
+        with contextlib.suppress(OSError):  # another test process was quicker
+            (building / entry.name).rename(kept / entry.name)
+        _remove(building)
 
 
 def _made(folder: Path) -> Path:

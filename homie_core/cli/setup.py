@@ -2,6 +2,7 @@
 
 import platform
 import re
+import sys
 from pathlib import Path
 
 import click
@@ -12,10 +13,16 @@ from homie_core.model.errors import HomieError
 from homie_core.model.names import NODE_NAME_PATTERN
 from homie_core.store.identity import create_node, group_id, new_secret, parse_secret
 
+STDIN = "-"
+
 
 @click.command()
 @click.option("--name", help="What your friends call this machine.")
-@click.option("--secret", help="The secret of your friends' group.")
+@click.option(
+    "--secret",
+    help="The secret of your friends' group; `-` to type or pipe it in: other users of this "
+    "machine see what stands in a command line.",
+)
 @click.option("--new-group", is_flag=True, help="Make a new group with a new secret.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: host name and new group unless given.")
 def setup(name: str | None, secret: str | None, new_group: bool, yes: bool) -> None:
@@ -25,6 +32,8 @@ def setup(name: str | None, secret: str | None, new_group: bool, yes: bool) -> N
     """
     if secret is not None and new_group:
         raise click.UsageError("--secret joins a group, --new-group makes one: choose one of them")
+    if secret == STDIN:
+        secret = _read_secret()
     if secret is not None:
         parse_secret(secret)
     if config_file(home()).exists():
@@ -49,7 +58,7 @@ def _change(home: Path, name: str | None, secret: str | None, new_group: bool, y
     create_node(home)
     if name is None and secret is None and not new_group:
         say(f"Already set up: {config.name}, in group {group_id(config.group_secret)} ({file}).")
-        say("Another name: homie setup --name NAME; another group: homie setup --secret SECRET or --new-group")
+        say("Another name: homie setup --name NAME; another group: homie setup --secret - or --new-group")
         return
     if new_group:
         secret = new_secret()
@@ -73,7 +82,7 @@ def _agree(yes: bool, question: str) -> None:
 
 def _hand_over(secret: str) -> None:
     say(f"\nThe secret of the group:\n\n    {secret}\n\nOn each friend's machine:\n")
-    say(f"    homie setup --secret {secret}\n")
+    say("    homie setup --secret -     (asks for it)\n")
     say("Who knows it may run programs on the machines of the group: hand it over in person or by a private")
     say("message. To see it again: homie config get group_secret\n")
 
@@ -93,6 +102,14 @@ def _ask_secret() -> str | None:
     if secret:
         parse_secret(secret)
     return secret or None
+
+
+def _read_secret() -> str:
+    """Return the secret that somebody types, or pipes in; it is shown, for it is long and easily mistyped."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Secret of your friends' group")
+        return typed
+    return sys.stdin.readline(1000).strip()
 
 
 def _host_name() -> str:

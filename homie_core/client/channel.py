@@ -5,6 +5,7 @@ client's, and only the first cell pays.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -32,8 +33,9 @@ class Channel:
         if isinstance(opening, Follow):
             wish = {"job": opening.job, "after": opening.after, "results": opening.results}
             query = f"?{urlencode({key: value for key, value in wish.items() if value is not None})}"
+        self._open = ExitStack()  # the library wants its connections entered; this one is left in `close`
         try:
-            self._socket = unix_connect(
+            connecting = unix_connect(
                 str(home / SOCKET),
                 f"ws://homie/v1/channel{query}",
                 compression=None,
@@ -41,6 +43,7 @@ class Channel:
                 ping_interval=None,
                 user_agent_header=None,
             )
+            self._socket = self._open.enter_context(connecting)
             if isinstance(opening, RunRequest):
                 self._socket.send(wire.encode(opening))
         except (OSError, WebSocketException) as error:
@@ -70,7 +73,7 @@ class Channel:
 
     def close(self) -> None:
         """Hang up; the session goes on."""
-        self._socket.close()
+        self._open.close()
 
     def _unreachable(self, error: Exception) -> DaemonUnreachable:
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):

@@ -19,7 +19,7 @@ from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lifecycle import Job, accept, advance
 from homie_core.model.errors import PeerRefused
-from homie_core.model.event import Accepted, Busy, Collected, Ended, Event
+from homie_core.model.event import Accepted, Busy, Collected, Ended, Event, Restarted, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
@@ -304,6 +304,9 @@ class Hosting:
             hosted.newest_cell = hosted.spool.last
             hosted.spool.drop(hosted.newest_cell)
         hosted.spool.append(event, self.wall())
+        if hosted.session and isinstance(event, Started | Busy | Restarted):
+            self.admission.rest(hosted.job.spec.id, resting=not (isinstance(event, Busy) and event.cell))
+            self.schedule()
 
     def _learn(self, hosted: Hosted, event: Event) -> None:
         if not isinstance(event, Accepted):

@@ -1,5 +1,6 @@
 """`homie-daemon`: the node in the foreground, with its log on standard error; SIGTERM ends it cleanly."""
 
+import argparse
 import asyncio
 import fcntl
 import logging
@@ -8,8 +9,6 @@ import signal
 import sys
 from pathlib import Path
 
-import click
-
 from homie_core import __version__
 from homie_core.config import Config, config_file, home, load
 from homie_core.model.errors import HomieError
@@ -17,22 +16,28 @@ from homie_core.model.errors import HomieError
 log = logging.getLogger(__name__)
 
 
-@click.command()
-@click.option("-v", "--verbose", is_flag=True, help="Log every probe and every dropped datagram too.")
-@click.version_option(__version__, prog_name="homie-daemon")
-def main(verbose: bool) -> None:
-    """Run this machine's Homie daemon in the foreground, for service managers.
+DESCRIPTION = """Run this machine's Homie daemon in the foreground, for service managers.
 
-    Its log goes to standard error. SIGTERM or Ctrl-C ends it cleanly: running jobs are stopped and their
-    submitters are told. `homie up` does the same in the background.
-    """
+Its log goes to standard error. SIGTERM or Ctrl-C ends it cleanly: running jobs are stopped and their submitters
+are told. `homie up` does the same in the background."""
+
+
+def main() -> None:
+    """Be the daemon; the way to read its two options is one that aiohttp has loaded anyway."""
+    parser = argparse.ArgumentParser(
+        prog="homie-daemon", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="Log every probe and every dropped datagram too."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s, version {__version__}")
+    verbose = parser.parse_args().verbose
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)-7s %(message)s",
         stream=sys.stderr,
     )
-    for chatty in ("asyncio", "docker", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
         folder = home()
         config = load(config_file(folder))

@@ -16,6 +16,7 @@ from homie_core.config import Config, split_peer
 from homie_core.daemon.gossip import Gossip, Me
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.links import Links
+from homie_core.daemon.memory import give_back
 from homie_core.daemon.offer import Offer
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.tasks import Tasks
@@ -207,10 +208,14 @@ class Node:
             ) from error
 
     async def _tick(self) -> None:
+        given_back = self._journal.changes
         while True:
             await asyncio.sleep(TICK)
             self._hosting.tick()
             await self._offer.watch_gpus()
+            if self._journal.changes != given_back and not (self._runs.views() or self._hosting.jobs()):
+                given_back = self._journal.changes
+                give_back()  # jobs have been here and are gone, mine or others'
 
     async def _add_known(self, peer: str) -> None:
         """Try an address of the configuration; the peer table goes on trying."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from homie_core.config import Config
 from homie_core.daemon.hosting import Hosting
+from homie_core.daemon.memory import give_back
 from homie_core.daemon.pool import Workshop
 from homie_core.engine.admission import Admission, Lent
 from homie_core.host.gpu import Gpus
@@ -102,6 +103,7 @@ class Offer:
                 await environments.ensure(requirements, choice.interpreter, log.info)
             except HomieError as error:
                 log.warning("sessions cannot run yet, scripts can: %s", error)
+            give_back()
             choice = await self._find_better(choice.kind, node, hosting)
             self.admission.closed = "its sandbox is being changed"
             await hosting.clear_pool()

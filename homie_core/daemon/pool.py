@@ -26,7 +26,7 @@ PAUSE = 1.0
 AGAIN = 30.0
 """Seconds between two tries to make one, when that fails."""
 LEAST_MEMORY = 192 << 20
-"""Bytes below which a job gets a sandbox of its own: what waits uses about 60 MB of its job's memory."""
+"""Bytes below which a job gets a sandbox of its own: what waits uses 43 MB of its job's memory."""
 
 
 @dataclass(frozen=True)

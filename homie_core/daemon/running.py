@@ -11,7 +11,7 @@ from homie_core.daemon.pool import Pool, Ready, Workshop
 from homie_core.daemon.session import Session
 from homie_core.engine.lifecycle import judge
 from homie_core.model.errors import BadMessage, SandboxError
-from homie_core.model.event import Busy, Event, Exited, Messages, Output, Started
+from homie_core.model.event import Busy, Event, Exited, Messages, Output, Queued, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
 from homie_core.sandbox.base import Box, End, Sandbox
@@ -54,7 +54,10 @@ class Running:
     async def events(self) -> AsyncIterator[Event]:
         """Run the job; yield what happens. When this ends, none of its processes is left."""
         backend = self._workshop.backend
+        workshop = self._workshop
         try:
+            if self._session and not await workshop.environments.has(workshop.requirements, workshop.interpreter):
+                yield Queued(position=1, reason="its host gets the packages of sessions ready, once")
             environments = await self._environments()
             ready = self._ready = await self._get_ready(environments)
             stamps = await asyncio.to_thread(

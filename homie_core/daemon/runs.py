@@ -132,9 +132,8 @@ class Runs:
         self, sent: Sent, after: int, results: str | None, outbox: Outbox | None
     ) -> AsyncIterator[News]:
         """Pass on the events after number `after` until the job ends, over as many connections as it takes."""
-        heard = (
-            0 if results and after >= 0 else after
-        )  # what is to be fetched is said in an event that may lie before
+        # what is to be fetched is said in an event that may lie before
+        heard = 0 if results and after >= 0 else after
         pause = 0.5
         collected = Collected(files=())
         delivery = Delivery(Path(results), sent.job) if results else None

@@ -22,6 +22,8 @@ MAX_WAITING = 64
 """Inputs that wait to be passed on; whoever says more waits until there is room."""
 MAX_ORIGINS = 64
 """Front ends whose last number is remembered."""
+PATIENCE = 60.0
+"""Seconds in which a kernel has to begin a cell that it was told; it may still be starting."""
 GRACE = 5.0
 """Seconds in which an interrupted cell has to end."""
 CHUNK = 256 << 10
@@ -41,7 +43,7 @@ class Session:
         """Cells that the kernel has been told and has not ended, with the seconds that each may run."""
         self._runs = ""
         """The cell that the kernel says it runs; it may lie."""
-        self._watched = ""
+        self._watched = "", ""
         self._deadline: asyncio.Task[None] | None = None
         self._quiet_since = time.monotonic()
 
@@ -118,12 +120,13 @@ class Session:
     def _watch(self, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
         """Hold the deadline of the cell that runs, or else of the one that should run next."""
         due = self._runs or next(iter(self._told), "")
-        if due == self._watched:
+        if (due, self._runs) == self._watched:
             return
-        self._watched = due
+        self._watched = due, self._runs
         self.close()
         if due:
-            work = self._hold(self._told.get(due, self.limits.timeout), link, end)
+            seconds = self._told.get(due, self.limits.timeout) + (0.0 if self._runs else PATIENCE)
+            work = self._hold(seconds, link, end)
             self._deadline = asyncio.create_task(work, name=f"deadline of a cell of {self._job}")
 
     async def _hold(self, seconds: float, link: Link, end: Callable[[How], Awaitable[None]]) -> None:

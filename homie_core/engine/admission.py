@@ -59,6 +59,8 @@ class Admission:
     """With the time of the last progress."""
     queue: dict[JobId, Limits] = field(default_factory=dict)
     running: dict[JobId, Limits] = field(default_factory=dict)
+    resting: set[JobId] = field(default_factory=set)
+    """Running sessions in which no cell runs: they keep their memory, but others may have their cores."""
     told: dict[JobId, Queued] = field(default_factory=dict)
 
     def offer(self, job: JobId, ask: Ask, now: float) -> Limits | Refusal:
@@ -105,11 +107,20 @@ class Admission:
         limits, _ = self.receiving.pop(job)
         self.queue[job] = limits
 
+    def rest(self, job: JobId, resting: bool) -> None:
+        """Note whether a running session has nothing to do. One that goes on is not kept waiting: cores that are
+        lent twice meanwhile are shared."""
+        if resting and job in self.running:
+            self.resting.add(job)
+        else:
+            self.resting.discard(job)
+
     def release(self, job: JobId) -> None:
         """The job is over, or given up, in whatever state: what it held is free."""
         self.receiving.pop(job, None)
         self.queue.pop(job, None)
         self.running.pop(job, None)
+        self.resting.discard(job)
         self.told.pop(job, None)
 
     def start(self) -> dict[JobId, Limits]:
@@ -142,7 +153,8 @@ class Admission:
 
     @property
     def free_cpus(self) -> float:
-        return max(0.0, self.lent.cpus - sum(limits.cpus for limits in self.running.values()))
+        busy = (limits.cpus for job, limits in self.running.items() if job not in self.resting)
+        return max(0.0, self.lent.cpus - sum(busy))
 
     @property
     def free_memory(self) -> int:

@@ -1,6 +1,8 @@
 """The NVIDIA cards of this machine, by NVML; what is wrong with them becomes a sentence, never an error."""
 
+import ctypes
 import re
+import sys
 from contextlib import suppress
 from types import ModuleType
 
@@ -29,8 +31,11 @@ class Gpus:
 
     def read(self) -> tuple[Gpu, ...]:
         """Return the cards that answer now; never raises, `trouble` then says why some or all are missing."""
+        if not _driver():
+            self.trouble = _REASONS["LibraryNotFound"]
+            return ()
         try:
-            import pynvml
+            import pynvml  # 14 MB, which a machine without a card need not pay
         except ImportError as error:
             self.trouble = f"the package nvidia-ml-py cannot be loaded ({error})"
             return ()
@@ -54,6 +59,17 @@ class Gpus:
                 pynvml.nvmlShutdown()
         self.trouble = "; ".join(troubles)
         return tuple(cards)
+
+
+def _driver() -> bool:
+    """Return whether there is a driver's library for pynvml to load."""
+    if sys.platform == "win32":  # it may lie in several places: pynvml knows them
+        return True
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _card(pynvml: ModuleType, index: int) -> Gpu:

@@ -43,6 +43,8 @@ from traitlets.config import Config
 DELIMITER = b"<IDS|MSG>"
 WELCOME_MS = 30_000
 """Milliseconds to wait for the kernel's welcome to a new listener."""
+LAST_WORDS_MS = 50
+"""Milliseconds of silence after which a kernel that has ended has said all."""
 PREFACE_MS = 5
 """Milliseconds that the news of a cell's beginning may wait for what it does."""
 
@@ -115,6 +117,7 @@ class Pump:
             STDIN: self._connect(zmq.DEALER, app.stdin_socket),
             IOPUB: self._connect(zmq.SUB, app.iopub_thread.socket),
         }
+        self._over = threading.Event()
         self._due: set[str] = set()
         """Cells that have been passed on and have not ended."""
         self._held = bytearray()
@@ -123,26 +126,35 @@ class Pump:
         """Whether they only say that a cell begins: then the first that shows something may go with them."""
 
     def run(self) -> None:
-        """Work until the runner closes its end; then let the kernel end."""
+        """Work until the runner closes its end; then let the kernel end, and pass on its last words."""
         poller, unpacker = zmq.Poller(), Unpacker()
         for source in (IN_FD, *self._sockets.values()):
             poller.register(source, zmq.POLLIN)
         channels = {socket: channel for channel, socket in self._sockets.items()}
         self._sockets[IOPUB].poll(WELCOME_MS)  # what is published before we are known would be lost
+        patience = None
         while True:
-            ready = dict(poller.poll(PREFACE_MS if self._preface else None))
+            over = self._over.is_set()
+            ready = dict(poller.poll(PREFACE_MS if self._preface else patience))
             if not ready:
                 self._flush()
+                if over:
+                    return
             if ready.pop(IN_FD, None):
                 data = os.read(IN_FD, 1 << 16)
-                if not data:
-                    break
                 for channel, parts in unpacker.feed(data):
                     self._pass_in(channel, parts)
+                if not data:
+                    poller.unregister(IN_FD)
+                    patience = LAST_WORDS_MS
+                    self._app.kernel.interrupt(self._due)
+                    self._app.kernel.io_loop.add_callback(self._app.kernel.io_loop.stop)
             for socket in ready:
                 self._pass_out(channels[socket], socket)
-        self._app.kernel.interrupt(self._due)
-        self._app.kernel.io_loop.add_callback(self._app.kernel.io_loop.stop)
+
+    def finish(self) -> None:
+        """The kernel has ended: all that it said is to be passed on."""
+        self._over.set()
 
     def _connect(self, kind: int, to: Any) -> Any:
         assert self._app.context
@@ -234,9 +246,14 @@ def main() -> None:
             log_level=logging.CRITICAL,  # its hints are for those who started a kernel by hand
         )
         app.initialize([])
-        pump = threading.Thread(target=Pump(app).run, name="homie", daemon=True)
-        IOLoop.current().add_callback(pump.start)  # the kernel has begun by then
+        pump = Pump(app)
+        pumping = threading.Thread(target=pump.run, name="homie", daemon=True)
+        IOLoop.current().add_callback(pumping.start)  # the kernel has begun by then
         app.start()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pump.finish()
+        pumping.join(2.0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The stream to a container's runner, cut out of what a Docker engine sends.
 
-docker-py hands out its own socket, of which its HTTP parser may have read a part already: fatal in mid-stream.
+A client of HTTP that hands out its socket may have read a part of the stream already: fatal in mid-stream.
 So the one request that turns a connection into a stream is made here.
 """
 
@@ -17,15 +17,18 @@ STDERR = 2
 
 
 class Attached(asyncio.StreamReaderProtocol):
-    """A connection that asks to be attached to a container; await `upgraded`, then use `reader`."""
+    """A connection that asks to be attached to a container; await `upgraded`, then use `reader`.
 
-    def __init__(self, container: str) -> None:
+    `path` is the container's in the engine's API.
+    """
+
+    def __init__(self, path: str) -> None:
         loop = asyncio.get_running_loop()
         self.reader = asyncio.StreamReader(LIMIT, loop)
         super().__init__(self.reader, loop=loop)
         self.upgraded: asyncio.Future[None] = loop.create_future()
         self.errors = bytearray()
-        self._request = f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
+        self._request = f"POST {path}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
         self._buffer = bytearray()
         self._stream, self._left = 0, 0
 

@@ -10,8 +10,6 @@ from homie_core.config import Config
 from homie_core.model.errors import SandboxError
 from homie_core.sandbox.bare import Bare
 from homie_core.sandbox.base import Backend, Interpreter
-from homie_core.sandbox.docker import Docker
-from homie_core.sandbox.podman import Podman
 from homie_core.sandbox.selftest import NOT_ISOLATED, Verdict, verdict
 
 log = logging.getLogger(__name__)
@@ -40,10 +38,15 @@ class Choice:
 def candidates(config: Config, home: Path) -> Makers:
     """Return what may be tried, the best first. Raises SandboxError if the configuration forbids it."""
 
+    # What is not used is not loaded: a daemon is to be small.
     def docker() -> Backend:
+        from homie_core.sandbox.docker import Docker
+
         return Docker(config.container_base_image, runtime=config.sandbox_runtime)
 
     def podman() -> Backend:
+        from homie_core.sandbox.podman import Podman
+
         return Podman(config.container_base_image, home, runtime=config.sandbox_runtime)
 
     def bubblewrap() -> Backend:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -18,7 +17,7 @@ from homie_core.sandbox.base import Box, End, Interpreter
 from homie_core.sandbox.dialect import DOCKER, dialect_of
 from homie_core.sandbox.docker_sandbox import DockerSandbox
 from homie_core.sandbox.engine import Engine, NoContainer
-from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, limited, pull, refuse_runtime, refuse_unfit
+from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, limited, refuse_runtime, refuse_unfit
 from homie_core.sandbox.owner import hand_over, rootless, user_here, user_inside
 from homie_core.sandbox.profile import (
     JOB_LABEL,
@@ -30,6 +29,7 @@ from homie_core.sandbox.profile import (
     job_profile,
     probe_profile,
 )
+from homie_core.sandbox.pull import pull
 
 PACKAGE = Path(__file__).parent
 SECCOMP = PACKAGE / "seccomp.json"
@@ -79,8 +79,7 @@ class Docker:
         try:
             found = await engine.call(engine.client.inspect_image, self.image)
         except NoContainer:
-            loop = asyncio.get_running_loop()
-            await engine.call(pull, engine, self.image, lambda said: _tell(loop, report, said))
+            await pull(engine.url, self.image, report)
             found = await engine.call(engine.client.inspect_image, self.image)
         self.identity = f"{found['Id']} {self._runtime} {self._inside}"
         if found["Id"] not in self._tried:
@@ -140,9 +139,7 @@ class Docker:
         return len(left)
 
     async def close(self) -> None:
-        """Let go of the engine's connection."""
-        if self._connected:
-            await self._connected.close()
+        """Nothing is kept open between two calls."""
 
     @property
     def _engine(self) -> Engine:
@@ -163,9 +160,8 @@ class Docker:
     async def _make(self, profile: Profile) -> str:
         engine = self._engine
         runtime = self._runtime if self._dialect.runtimes else ""
-        host: dict[str, Any] = engine.client.create_host_config(**profile.host, runtime=runtime or None)
-        if self._inside.namespace:  # docker-py knows no other than Docker's
-            host["UsernsMode"] = self._inside.namespace
+        own = {"runtime": runtime or None, "userns_mode": self._inside.namespace or None}
+        host = engine.client.create_host_config(**profile.host, **own)
         call = engine.call(engine.client.create_container, **profile.container, host_config=host)
         creating = asyncio.create_task(call, name="create container")
         try:
@@ -207,10 +203,6 @@ class Docker:
                     f"jobs cannot run in {self.image}: {error}; set container_base_image to an image "
                     "with Python 3.11 or newer on glibc, such as python:3.12-slim"
                 ) from error
-
-
-def _tell(loop: asyncio.AbstractEventLoop, report: Callable[[str], None], phrase: str) -> None:
-    loop.call_soon_threadsafe(report, phrase)
 
 
 def _write_etc(folder: Path, user: User) -> None:

@@ -1,26 +1,28 @@
-"""A Docker engine, spoken to from asyncio: docker-py in a few threads; what waits for long needs none of them."""
+"""A container engine, spoken to from asyncio: its calls, streams to its containers, errors with the way out."""
 
 import asyncio
-import functools
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
 
 from homie_core.model.errors import SandboxError
 from homie_core.sandbox.attached import Attached
+from homie_core.sandbox.engine_client import PORT, Client, Refused
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Made = TypeVar("Made", bound=asyncio.Protocol)
 
 TIMEOUT = 60
-"""Seconds for one answer of the engine; a pull answers all the time."""
-
-PORT = 2375
+"""Seconds for one answer of the engine."""
+IMPROPER = "container state improper"
+"""What Podman calls 500 and Docker 409."""
 
 NOT_INSTALLED = (
     "there is no Docker engine on this machine: install one (Debian, Ubuntu: `sudo apt install docker.io`; "
@@ -44,10 +46,8 @@ class Engine:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.client: Any = None
-        """docker-py's APIClient; use its methods through `call` only."""
-        self.closing = False
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="docker")
+        self.client = Client(url, TIMEOUT)
+        """Use its methods through `call` only."""
 
     @classmethod
     async def connect(cls, url: str | None = None) -> Self:
@@ -55,25 +55,29 @@ class Engine:
         engine = cls(url or _usual_url())
         try:
             transport, _ = await engine._open(asyncio.Protocol)
-            transport.close()
-            engine.client = await engine.call(_make_client, engine.url)
         except OSError as error:
-            await engine.close()
             raise SandboxError(_way_out(error).format(url=engine.url)) from error
-        except BaseException:
-            await engine.close()
-            raise
+        transport.close()
+        await engine.call(engine.client.version)
         return engine
 
-    async def call(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        """Run one of the client's methods in a thread."""
-        work = functools.partial(_translated, functools.partial(function, *args, **options))
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **options: P.kwargs) -> T:
+        """Call one of the client's methods."""
+        try:
+            return await function(*args, **options)
+        except Refused as error:
+            gone = error.status in (404, 409) or IMPROPER in str(error)
+            kind = NoContainer if gone else SandboxError
+            raise kind(f"the container engine refused: {error}") from error
+        except TimeoutError as error:
+            raise SandboxError(f"the container engine has not answered within {TIMEOUT} s") from error
+        except (aiohttp.ClientError, msgspec.DecodeError, OSError) as error:
+            raise SandboxError(f"the container engine does not answer as it should: {error}") from error
 
     async def attach(self, container: str) -> tuple[Attached, asyncio.StreamWriter]:
         """Connect to the container's stdin, stdout and stderr, from now on."""
         try:
-            transport, attached = await self._open(lambda: Attached(container))
+            transport, attached = await self._open(lambda: Attached(self._path(container)))
         except OSError as error:
             raise SandboxError(f"the container engine at {self.url} does not answer any more: {error}") from error
         try:
@@ -92,7 +96,7 @@ class Engine:
             transport, _ = await self._open(lambda: asyncio.StreamReaderProtocol(reader))
         except OSError:
             return
-        request = f"POST /containers/{container}/wait?condition=not-running HTTP/1.1\r\n"
+        request = f"POST {self._path(container)}/wait?condition=not-running HTTP/1.1\r\n"
         headers = "Host: docker\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         transport.write((request + headers).encode("ascii"))
         try:
@@ -103,12 +107,8 @@ class Engine:
         finally:
             transport.close()
 
-    async def close(self) -> None:
-        """Let go of it; a pull under way stops at its next line."""
-        self.closing = True
-        if self.client:
-            self.client.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def _path(self, container: str) -> str:
+        return f"{self.client.prefix}/containers/{container}"
 
     async def _open(self, make: Callable[[], Made]) -> tuple[asyncio.WriteTransport, Made]:
         loop, address = asyncio.get_running_loop(), urlsplit(self.url)
@@ -116,7 +116,7 @@ class Engine:
             return await loop.create_unix_connection(make, address.path)
         if address.scheme in ("tcp", "http") and address.hostname:
             return await loop.create_connection(make, address.hostname, address.port or PORT)
-        raise SandboxError(f"Docker engines are used over unix:// and tcp:// only, not {self.url}")
+        raise SandboxError(f"container engines are used over unix:// and tcp:// only, not {self.url}")
 
 
 def _usual_url() -> str:
@@ -134,25 +134,3 @@ def _way_out(error: OSError) -> str:
         return NO_PERMISSION
     installed = shutil.which("docker") or shutil.which("dockerd") or not isinstance(error, FileNotFoundError)
     return NOT_RUNNING if installed else NOT_INSTALLED
-
-
-def _make_client(url: str) -> Any:
-    import docker  # 0.2 s, which a daemon that hosts nothing need not wait for
-
-    return docker.APIClient(base_url=url, version="auto", timeout=TIMEOUT)
-
-
-def _translated(work: Callable[[], T]) -> T:
-    """Do it; turn what docker-py and requests raise into SandboxError."""
-    from docker.errors import APIError, DockerException
-    from requests import RequestException
-
-    try:
-        return work()
-    except APIError as error:
-        why = str(error.explanation or error)
-        gone = error.status_code in (404, 409) or "container state improper" in why  # Podman calls that 500
-        kind = NoContainer if gone else SandboxError
-        raise kind(f"the container engine refused: {why}") from error
-    except (DockerException, RequestException, OSError) as error:
-        raise SandboxError(f"the container engine does not answer as it should: {error}") from error

@@ -22,6 +22,9 @@ LAYOUT = 1
 MANYLINUX = (17, 28, *range(31, 41))
 """Minor versions of glibc that uv knows as platforms."""
 
+UV = (sys.executable, "-P", "-m", "uv")
+"""It looks for its program itself, with modules that nothing else here needs."""
+
 Compile = Callable[[Path], Awaitable[None]]
 
 
@@ -50,14 +53,22 @@ class Environments:
 
         Once made it is found again without network, and its versions stay as they are.
         """
-        platform = _platform(interpreter)
-        asked = _name("\n".join((*sorted(requirements), interpreter.version, platform)))
-        async with self._making.setdefault(asked, asyncio.Lock()):
-            known = self._folder / f"asked-{asked}"
+        known = self._known(requirements, interpreter)
+        async with self._making.setdefault(known.name, asyncio.Lock()):
             if found := await asyncio.to_thread(_made, self._folder, known):
                 return found
             report(f"getting {_shown(requirements)}")
-            return await self._make(requirements, interpreter.version, platform, known)
+            return await self._make(requirements, interpreter.version, _platform(interpreter), known)
+
+    async def has(self, requirements: tuple[str, ...], interpreter: Interpreter) -> bool:
+        """Return whether the environment for these requirements is made already."""
+        return await asyncio.to_thread(_made, self._folder, self._known(requirements, interpreter)) is not None
+
+    def _known(self, requirements: tuple[str, ...], interpreter: Interpreter) -> Path:
+        """Return the file that says which environment was made for these requirements."""
+        platform = _platform(interpreter)
+        asked = "\n".join((*sorted(requirements), interpreter.version, platform))
+        return self._folder / f"asked-{_name(asked)}"
 
     async def _make(self, requirements: tuple[str, ...], version: str, platform: str, known: Path) -> Path:
         target = ("--python-version", version, "--python-platform", platform, "--only-binary", ":all:")
@@ -81,7 +92,8 @@ class Environments:
         return ready
 
     async def _run(self, *arguments: str, given: bytes = b"") -> bytes:
-        command = (self._uv or _find_uv(), *arguments, "--python", sys.executable, "--no-config", "--no-progress")
+        own = ("--python", sys.executable, "--no-config", "--no-progress")
+        command = (*((self._uv,) if self._uv else UV), *arguments, *own)
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
@@ -136,9 +148,3 @@ def _publish(packages: Path, ready: Path, known: Path) -> None:
     written = known.with_name(f"{known.name}.{uuid.uuid4().hex}")
     written.write_text(ready.name)
     written.replace(known)
-
-
-def _find_uv() -> str:
-    import uv
-
-    return uv.find_uv_bin()

@@ -1,6 +1,5 @@
 """Are this engine and this image fit for jobs? What they say of themselves is tried, not believed."""
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -8,7 +7,6 @@ import msgspec
 from homie_core.model.errors import SandboxError
 from homie_core.sandbox.base import Interpreter
 from homie_core.sandbox.dialect import Dialect
-from homie_core.sandbox.engine import Engine
 from homie_core.sandbox.owner import rootless
 
 OLDEST_PYTHON = (3, 11)
@@ -79,35 +77,3 @@ def refuse_runtime(runtime: str, info: dict[str, Any], dialect: Dialect) -> None
             f"{runtime} and name it in the engine's configuration, or take the engine's own: "
             "homie config set sandbox_runtime ''"
         )
-
-
-def pull(engine: Engine, image: str, report: Callable[[str], None]) -> None:
-    """Pull the image; blocking."""
-    report(f"pulling {image}")
-    try:
-        for percent in percents(engine.client.pull(image, stream=True, decode=True)):
-            if engine.closing:
-                return
-            report(f"pulling {image} {percent} %")
-    except SandboxError as error:
-        raise SandboxError(
-            f"the image {image} cannot be pulled ({error}). Is this machine online? It is tried again; or name an "
-            "image that is here: homie config set container_base_image NAME"
-        ) from error
-
-
-def percents(lines: Iterator[dict[str, Any]]) -> Iterator[int]:
-    """Yield how much of a pull is done, each time it has grown; raise SandboxError if the pull fails."""
-    layers: dict[str, tuple[int, int]] = {}
-    shown = 0
-    for line in lines:
-        if "error" in line:
-            raise SandboxError(str(line["error"]))
-        detail = line.get("progressDetail") or {}
-        if line.get("status") == "Downloading" and detail.get("total"):
-            layers[str(line["id"])] = (int(detail["current"]), int(detail["total"]))
-            done = sum(current for current, _ in layers.values())
-            percent = 100 * done // sum(total for _, total in layers.values())
-            if percent > shown:
-                shown = percent
-                yield percent

@@ -131,5 +131,10 @@ class Journal:
         """Drop where jobs went that were sent before this wall time."""
         self._db.execute("DELETE FROM sent WHERE at < ?", (before,))
 
+    @property
+    def changes(self) -> int:
+        """How many entries were written, changed or dropped in this life of the daemon."""
+        return self._db.total_changes
+
     def close(self) -> None:
         self._db.close()

@@ -1,5 +1,6 @@
 """`setup`, `config`, `whoami`: on real files in a home of their own."""
 
+import io
 import json
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_a_new_group_is_made_and_its_secret_shown_once(
     assert load(config_file(homie_home)).name == "desk"
     assert len(read_peer_id(homie_home)) == 64
     assert f"\n    {secret}\n" in out
-    assert f"homie setup --secret {secret}" in out
+    assert "homie setup --secret -" in out
     assert config_file(homie_home).stat().st_mode & 0o777 == 0o600
     assert main(["setup"]) == 0
     assert secret not in capsys.readouterr().out
@@ -43,6 +44,33 @@ def test_a_group_is_joined_by_its_secret(homie_home: Path, capsys: pytest.Captur
     assert main(["setup", "--name", "desk", "--secret", secret]) == 0
     assert secret_of(homie_home) == secret
     assert f"in group {group_id(secret)}" in capsys.readouterr().out
+
+
+def test_a_secret_can_be_piped_in(homie_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = new_secret()
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{secret}\n"))
+    assert main(["setup", "--name", "desk", "--secret", "-"]) == 0
+    assert secret_of(homie_home) == secret
+
+
+def test_a_secret_can_be_typed_for_another_group(
+    homie_home: Path, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["setup", "--name", "desk", "--yes"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    secret = new_secret()
+    answers += [secret, "y"]
+    assert main(["setup", "--secret", "-"]) == 0
+    assert (answers, secret_of(homie_home)) == ([], secret)
+
+
+def test_no_secret_piped_in_changes_nothing(
+    homie_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["setup", "--secret", "-", "--yes"]) == 1
+    assert "0 letters and digits instead of 32" in capsys.readouterr().err
+    assert not homie_home.exists()
 
 
 def test_name_and_secret_are_asked_for(

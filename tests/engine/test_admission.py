@@ -102,3 +102,30 @@ def test_a_job_whose_files_stop_arriving_expires_and_one_whose_files_come_does_n
     admission.offer(moving, Ask(), 0.0)
     admission.progress(moving, RECEIVE_PATIENCE)
     assert admission.expired(RECEIVE_PATIENCE + 1) == [stalled]
+
+
+def test_a_session_that_rests_keeps_its_memory_and_lends_its_cores_on():
+    admission = host()
+    first, second = ready(admission, 1, Ask(memory=GB)), ready(admission, 2, Ask(memory=GB))
+    admission.start()
+    third = ready(admission, 3, Ask(memory=GB))
+    assert admission.start() == {}
+    admission.rest(first, resting=True)
+    assert (admission.free_cpus, admission.free_memory) == (2, 6 * GB)
+    assert list(admission.start()) == [third]
+    admission.rest(first, resting=False)
+    assert admission.free_cpus == 0, "lent twice, and not more than all"
+    admission.release(second)
+    assert admission.free_cpus == 0
+    admission.release(third)
+    assert admission.free_cpus == 2
+
+
+def test_what_does_not_run_cannot_rest():
+    admission = host()
+    job = ready(admission, 1)
+    admission.rest(job, resting=True)
+    admission.start()
+    assert admission.free_cpus == 2
+    admission.release(job)
+    assert admission.resting == set()

@@ -126,13 +126,17 @@ def test_answers_without_sense_are_bounded(look: Look) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: None)
     gpus = Gpus()
     assert gpus.read() == ()
     assert "nvidia-ml-py cannot be loaded" in gpus.trouble
 
 
-def test_without_a_driver(tmp_path: Path) -> None:
-    code = "import ctypes; from homie_core.host.gpu import Gpus; g = Gpus(); print(len(g.read()), g.trouble)"
+def test_without_a_driver_its_package_is_not_loaded() -> None:
+    code = (
+        "import ctypes, sys; from homie_core.host.gpu import Gpus; g = Gpus(); "
+        "print(len(g.read()), g.trouble, 'pynvml' in sys.modules)"
+    )
     no_library = "import ctypes\nclass CDLL:\n  def __init__(*_): raise OSError\nctypes.CDLL = CDLL\n"
     done = subprocess.run([sys.executable, "-c", no_library + code], capture_output=True, text=True, check=True)
-    assert done.stdout == "0 no NVIDIA driver is installed\n"
+    assert done.stdout == "0 no NVIDIA driver is installed False\n"

@@ -19,10 +19,12 @@ import pytest
 
 from homie_core.client import Client
 from homie_core.config import config_file, load
+from homie_core.model.control import JobEvent
 from homie_core.model.event import Accepted, Collected, Ended, Exited, Output, Record, Started
 from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import Digest, FileName, JobId, NodeName, PeerId
 from homie_core.model.peer import Beat, Capacity, Hello
+from homie_core.model.session import Finish, Place
 from homie_core.model.wire import PROTOCOL, encode, frame
 from homie_core.net.seal import Seal
 from homie_core.net.server import PeerServer
@@ -162,6 +164,7 @@ async def test_names_that_lead_out_of_the_jobs_folder_are_refused(desk, member, 
     [
         {"id": "../../../etc/x"},
         {"files": []},
+        {"kind": "session"},
         {"files": 7},
         {"args": [1]},
         {"ask": {"cpus": -1}},
@@ -217,6 +220,70 @@ async def test_anothers_job_looks_like_none(pair, desk, member, tmp_path):
         assert (status, "there is no job" in why) == (409, True), (method, path, why)
     assert "exists already" in (await ask(f"{desk}/jobs", other, encode(job)))[1]
     assert (await ask(f"{desk}/jobs/{job.id}/stop", member))[0] == 204
+
+
+@pytest.fixture
+async def session_of_member(desk, member):
+    """A session of the member's own."""
+    mine = JobSpec(id=JobId(os.urandom(6).hex()), kind=Kind.SESSION)
+    assert (await ask(f"{desk}/jobs", member, encode(mine)))[0] == 200
+    yield mine.id
+    assert (await ask(f"{desk}/jobs/{mine.id}/stop", member, b""))[0] == 204
+
+
+async def test_anothers_session_looks_like_none(pair, desk, member, tmp_path):
+    """Neither told, nor heard, nor given files."""
+    from homie_core.client import request_for_session
+    from homie_core.client.channel import Channel
+
+    request = request_for_session("mine", results=tmp_path, job=JobId("6" * 12))
+    channel = Channel(pair.laptop.home, request)
+    for news in channel.news():
+        if isinstance(news, JobEvent) and isinstance(news.record.event, Started):
+            break
+    for what in ("expect", "place"):
+        status, why = await ask(f"{desk}/jobs/{request.id}/{what}", member, encode(Place(files=(file("a"),))))
+        assert (status, "there is no job" in why) == (409, True)
+    async with aiohttp.ClientSession() as session, session.get(
+        f"{desk}/jobs/{request.id}/events", ssl=member, headers={"Upgrade": "websocket", "Connection": "Upgrade"}
+    ) as answer:  # fmt: skip
+        assert answer.status == 409
+    channel.tell(Finish())
+    assert any(isinstance(news, JobEvent) and isinstance(news.record.event, Ended) for news in channel.news())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"\xc1",
+        b"\x91" * 100_000,
+        "text",
+        {"origin": "../../x", "number": 1, "what": {"type": "restart"}},
+        {"origin": "a" * 16, "number": 0, "what": {"type": "restart"}},
+        {"origin": "a" * 16, "number": 1, "what": {"type": "shell", "data": b"rm"}},
+        {"origin": "a" * 16, "number": 1, "what": {"type": "cell", "id": "", "data": b""}},
+        {"origin": "a" * 16, "number": 1, "what": {"type": "cell", "id": "x", "data": b"", "timeout": -1}},
+    ],
+)
+async def test_rubbish_told_to_a_session_hangs_up(desk, member, session_of_member, said):
+    url = f"{desk}/jobs/{session_of_member}/events"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, ssl=member) as socket:
+        if isinstance(said, str):
+            await socket.send_str(said)
+        else:
+            await socket.send_bytes(said if isinstance(said, bytes) else msgspec.msgpack.encode(said))
+        async with asyncio.timeout(20):
+            async for message in socket:
+                assert message.type is aiohttp.WSMsgType.BINARY, "nothing was taken"
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a\x1b[2J"])
+async def test_files_for_a_session_stay_in_its_folder(desk, member, session_of_member, name):
+    body = msgspec.to_builtins(Place(files=(file("a"),)))
+    body["files"][0]["name"] = name
+    status, why = await ask(f"{desk}/jobs/{session_of_member}/place", member, msgspec.msgpack.encode(body))
+    assert (status, "unsafe file name" in why) == (400, True)
 
 
 async def test_submitting_twice_starts_once(desk, member):

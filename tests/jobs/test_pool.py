@@ -38,19 +38,17 @@ class Host:
         ((ready, _),) = self.pool._ready.values()
         return ready
 
-    def running(self, source, kind=Kind.SCRIPT, limits=COMMON):
+    def running(self, source, limits=COMMON):
         digest = hashlib.sha256(source.encode()).hexdigest()
         file = FileRef(name="main.py", digest=digest, size=len(source.encode()))
-        spec = JobSpec(id=secrets.token_hex(6), kind=kind, entry="main.py", files=(file,))
+        spec = JobSpec(id=secrets.token_hex(6), kind=Kind.SCRIPT, entry="main.py", files=(file,))
         received = self.folder / spec.id / "received"
         received.mkdir(parents=True)
         (received / digest).write_text(source)
         return Running(self.workshop, self.pool, NODE, spec, limits, self.folder / spec.id)
 
-    async def run(
-        self, source, kind=Kind.SCRIPT, limits=COMMON, on_output: Callable[[Running], None] = lambda _: None
-    ):
-        running, out = self.running(source, kind, limits), b""
+    async def run(self, source, limits=COMMON, on_output: Callable[[Running], None] = lambda _: None):
+        running, out = self.running(source, limits), b""
         try:
             async for event in running.events():
                 if isinstance(event, Output):
@@ -82,11 +80,10 @@ docker = pytest.mark.docker
 
 
 @docker
-@pytest.mark.parametrize("kind", Kind)
-async def test_a_job_takes_the_one_that_waits_with_its_files_and_its_own_limits(host, kind):
+async def test_a_job_takes_the_one_that_waits_with_its_files_and_its_own_limits(host):
     await host.waiting()
     limits = structs.replace(COMMON, memory=256 << 20, timeout=20.0)
-    place, out, outcome = await host.run(MEMORY, kind, limits)
+    place, out, outcome = await host.run(MEMORY, limits)
     assert (place, outcome.how, outcome.status) == ("pool", How.EXITED, 0)
     assert int(out) == 256 << 20
 

@@ -58,7 +58,7 @@ class Ran:
 
 
 class LocalKernel:
-    """A running kernel; messages that belong to another cell than the one that is waited for are kept in `late`."""
+    """A running kernel; messages of another cell than the one that is waited for are kept in `late`."""
 
     def __init__(self, manager: Any, client: Any) -> None:
         self.manager, self.client = manager, client
@@ -111,6 +111,12 @@ class LocalKernel:
                 continue
             yield message
         raise AssertionError(f"the cell did not end within {PATIENCE:.0f} s")
+
+    def restart(self) -> None:
+        """Restart the kernel, as a person would who is tired of waiting; load Homie again."""
+        self.manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=PATIENCE)
+        self.run("%load_ext homie_jupyter")
 
     def interrupt(self) -> None:
         """Press the stop button."""

@@ -253,3 +253,39 @@ def test_unloading_leaves_nothing(kernel: LocalKernel):
     assert "not found" in kernel.run("%homie peers", fine=False).stream("stderr")
     assert kernel.run("hasattr(get_ipython(), 'homie_magics')").results == ["False"]
     kernel.run("%load_ext homie_jupyter")
+
+
+def test_a_notebook_whose_kernel_was_restarted_finds_its_cell_again(start_kernel, tmp_path):
+    with start_kernel(tmp_path, JPY_SESSION_NAME=str(tmp_path / "a.ipynb")) as kernel:
+        kernel.run("%%homie\nkept = 7")
+        id = kernel.start("%%homie\nimport time\nprint('on')\ntime.sleep(4)\nprint('off')\nkept")
+        for message in kernel.messages_of(id):
+            if message["msg_type"] == "stream":
+                break
+        kernel.restart()
+        (table,) = kernel.run("%homie sessions").shown
+        assert "main     desk  left open by an earlier kernel" in table
+        ran = kernel.run("%homie attach")
+        assert ran.stream() == "on\noff\n"
+        assert ran.results == ["7"]
+        assert ran.footer.startswith("desk · ")
+        assert kernel.run("%%homie\nkept").results == ["7"], "and the session goes on"
+        kernel.run("%homie end")
+
+
+def test_the_second_stop_leaves_a_cell_to_itself(start_kernel, tmp_path):
+    with start_kernel(tmp_path) as kernel:
+        kernel.run("%%homie\nimport signal, time")
+        id = kernel.start(
+            "%%homie\nold = signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on')\ntime.sleep(4)\n"
+            "signal.signal(signal.SIGINT, old)\nprint('off')"
+        )
+        kernel.answers.append("leave")
+        for message in kernel.messages_of(id):
+            if message["msg_type"] == "stream" and "on\n" in message["content"]["text"]:
+                kernel.interrupt()
+                time.sleep(0.3)
+                kernel.interrupt()
+        assert "still runs on desk" in kernel.asked[-1]["prompt"]
+        assert kernel.run("%homie attach").stream() == "off\n"
+        kernel.run("%homie end")

@@ -15,8 +15,9 @@ from homie_core.sandbox import attached, engine, image, program
 from homie_core.sandbox.base import Box, Interpreter
 from homie_core.sandbox.dialect import DOCKER, PODMAN, Dialect, dialect_of
 from homie_core.sandbox.docker import Docker
-from homie_core.sandbox.image import Probed, fit, limited, percents, refuse_runtime, refuse_unfit
+from homie_core.sandbox.image import Probed, fit, limited, refuse_runtime, refuse_unfit
 from homie_core.sandbox.profile import User, confinement, etc_files, job_profile
+from homie_core.sandbox.pull import percents
 
 BOX = Box(node="a" * 64, job="b" * 12, limits=LIMITS, folder=Path("/box"), environments=(Path("/env"),))
 USER = User(10001, 10001)
@@ -173,7 +174,7 @@ def test_progress_of_a_pull_only_grows() -> None:
 async def test_an_image_that_nobody_has(base_image: str) -> None:
     said: list[str] = []
     backend = Docker("localhost:1/no/such:image")
-    with pytest.raises(SandboxError, match=r"localhost:1"):
+    with pytest.raises(SandboxError, match=r"cannot be pulled \(.*localhost:1.*\)\. Is this machine online"):
         await backend.prepare(said.append)
     await asyncio.sleep(0)
     assert said == ["pulling localhost:1/no/such:image"]

@@ -114,6 +114,15 @@ async def test_another_runtime_than_the_engines_is_not_forgotten_silently(
     await backend.close()
 
 
+async def test_an_image_that_nobody_has(podman_lab: PodmanLab, short_tmp: Path) -> None:
+    said: list[str] = []
+    backend = Podman("localhost:1/no/such:image", short_tmp, url=podman_lab.start())
+    with pytest.raises(SandboxError, match=r"cannot be pulled \(.*localhost:1.*\)\. Is this machine online"):
+        await backend.prepare(said.append)
+    assert said == ["pulling localhost:1/no/such:image"]
+    await backend.close()
+
+
 async def test_crun_isolates_as_well(
     podman_lab: PodmanLab, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

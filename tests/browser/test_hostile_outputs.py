@@ -1,0 +1,80 @@
+"""What a hostile peer sends as output stays output: in the page, after a reload, in the saved notebook."""
+
+import json
+
+import pytest
+from canary import MARK, Canary, peer_shows
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.docker]
+
+LOAD = "%load_ext homie_jupyter"
+PEER = "%%homie\n"
+"""On top of a cell whose output comes from desk."""
+AWAY = f"http://{MARK}.example/"
+
+HOSTILE = {
+    "a script": ("script", {"text/html": "<script>window.canary = 1</script>"}),
+    "a handler": ("script", {"text/html": "<img src='data:,' onerror='window.canary = 1'>"}),
+    "javascript": ("script", {"application/javascript": "window.canary = 1"}),
+    "a frame of the page's own": (
+        "script",
+        {"text/html": "<iframe srcdoc='<script>top.canary = 1</script>'></iframe>"},
+    ),
+    "a picture from elsewhere": ("outside", {"text/html": f"<img src='{AWAY}'>"}),
+    "a picture from elsewhere in markdown": ("outside", {"text/markdown": f"![]({AWAY})"}),
+    "a style from elsewhere": ("outside", {"text/html": f"<style>@import '{AWAY}';</style>"}),
+    "a connection in advance": (
+        "outside",
+        {"text/html": f"<link rel='preconnect' href='https://{MARK}.example'>"},
+    ),
+    "a request in the user's name": ("server", {"text/html": f"<img src='/logout?{MARK}'>"}),
+    "a style that hides the toolbar": (
+        "covered",
+        {"text/html": "<style>.jp-NotebookPanel-toolbar {visibility: hidden}</style>"},
+    ),
+    "a command of JupyterLab": (
+        "command",
+        {"text/html": "<button data-commandlinker-command='notebook:insert-cell-below'>See more</button>"},
+    ),
+}
+
+
+@pytest.fixture
+def canary(lab, outside):
+    return Canary(lab, outside)
+
+
+def test_the_canary_notices(lab, canary):
+    """Shown by cells that run here, which are trusted, all of it works: the canary can fail."""
+    notebook = lab.open(*(peer_shows(bundle) for _, bundle in HOSTILE.values()))
+    noticed = {}
+    for number, (what, (alarm, _)) in enumerate(HOSTILE.items(), start=1):
+        canary.reset()
+        cell = notebook.run(number).done()
+        expect(cell.output).to_be_attached()
+        noticed[what] = canary.notices(alarm)
+        notebook.clear()
+    assert all(noticed.values()), noticed
+    lab.errors.clear()
+
+
+def test_nothing_of_it_works_from_a_peer(lab, canary):
+    bundles = [bundle for _, bundle in HOSTILE.values()]
+    notebook = lab.open(LOAD, *(PEER + peer_shows(bundle) for bundle in bundles), f"{PEER}print('harmless')")
+    canary.reset()
+    notebook.run_all()
+    last = notebook.cell(2 + len(bundles)).done(within=120_000)
+    assert last.text.startswith("harmless")
+    assert canary.alarms() == set()
+    notebook.save()
+    assert "harmless" in json.dumps(notebook.saved()), "what is reopened holds the outputs"
+    notebook.reload()
+    assert canary.alarms() == set(), "after a reload"
+    notebook.reopen()
+    notebook.cell(2 + len(bundles)).shows("harmless")
+    assert canary.alarms() == set(), "when it is opened again"
+    assert all('Blocked a frame with origin "null"' in error for error in lab.errors), (
+        "frames tried, and were held"
+    )
+    lab.errors.clear()
