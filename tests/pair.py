@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import docker
-import other_user
+import plain_user
 import psutil
 
 from homie_core.store.identity import read_peer_id
@@ -62,9 +62,9 @@ class Node:
         self._command: list[str | Path] = [HOMIE]
         self._where: dict[str, Any] = {}
         if uid is not None:
-            self._command = [*other_user.python(uid), "-m", "homie_core.cli"]
+            self._command = [*plain_user.python(uid), "-m", "homie_core.cli"]
             self._where = {"cwd": "/"}
-            self.env |= {"PYTHONPATH": other_user.search_path(), "HOME": str(self.home)}
+            self.env |= {"PYTHONPATH": plain_user.search_path(), "HOME": str(self.home)}
             self.home.mkdir(mode=0o700)
             os.chown(self.home, uid, uid)
 
