@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +40,15 @@ WARM_WITHIN = 60.0
 """Seconds that a node gets until its first sandbox waits."""
 END_WITHIN = 40.0
 """Seconds that a daemon gets to end by itself."""
+
+
+PACKAGES = ("ipykernel", "ipython", "ipywidgets", "jinja2", "matplotlib", "pandas", "rich", "sympy", "tqdm")
+"""What notebooks of the tests need, the same here and there."""
+
+
+def packages_of_here() -> str:
+    """Return the setting `packages` that gives a node's sessions what this environment has."""
+    return ", ".join(f"{name}=={version(name)}" for name in PACKAGES)
 
 
 class Node:

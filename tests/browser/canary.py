@@ -17,7 +17,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from lab_page import Lab
-from playwright.sync_api import Request, Route, WebSocket
 
 MARK = "c4n4ry"
 """In what a hostile output asks for, as a host or behind the path: nothing else in a page names it."""
@@ -33,7 +32,7 @@ def peer_shows(bundle: Mapping[str, Any], metadata: Mapping[str, Any] | None = N
 class Outside(socketserver.ThreadingTCPServer):
     """Stands for the rest of the world: the browser's proxy. Whoever comes here was on his way out.
 
-    It sees what a page's requests do not show, such as a connection made in advance.
+    It sees what a page's requests do not show, such as a call by WebRTC.
     """
 
     daemon_threads = True
@@ -64,6 +63,7 @@ class _Note(socketserver.StreamRequestHandler):
         line = self.rfile.readline().decode(errors="replace").strip()
         if MARK in line:
             self.server.wanted.append(line)
+        self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 class Canary:
@@ -77,8 +77,8 @@ class Canary:
         self._gone_out = 0
         self._requests: list[str] = []
         self._things = 0
-        self._page.route("**/*", self._asked)
-        self._page.on("websocket", self._opened)
+        self._page.on("request", lambda request: self._note(request.url))
+        self._page.on("websocket", lambda socket: self._note(socket.url))
 
     def reset(self) -> None:
         """Take what there is now for what there should be."""
@@ -93,7 +93,7 @@ class Canary:
         `script` ran in the page; `outside` was asked for something; `server`: the Jupyter server was, in the
         user's name; `covered`: JupyterLab's own controls were; `command` of JupyterLab ran.
         """
-        self._settle()
+        self._look_at_everything()
         self._press_everything()
         self._settle()
         found = set()
@@ -119,20 +119,16 @@ class Canary:
                 return False
         return True
 
-    def _asked(self, route: Route, request: Request) -> None:
-        self._note(request.url)
-        if urlsplit(request.url).netloc == self._home or request.url.startswith(("data:", "blob:")):
-            route.continue_()
-        else:
-            route.abort()
-
-    def _opened(self, socket: WebSocket) -> None:
-        self._note(socket.url)
-
     def _note(self, url: str) -> None:
         parts = urlsplit(url)
         if MARK in url or (parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self._home):
             self._requests.append(url)
+
+    def _look_at_everything(self) -> None:
+        """Frames load when they are seen."""
+        for output in self._page.locator(".jp-OutputArea-output").all():
+            output.scroll_into_view_if_needed()
+            self._settle()
 
     def _press_everything(self) -> None:
         for node in self._page.locator(f".jp-OutputArea-output :is({PRESSED})").all():

@@ -72,3 +72,83 @@ def test_what_was_shown_is_shown_again_when_the_notebook_is_reopened(lab):
     notebook.run_all()
     shown = notebook.cell(2).done().text
     assert notebook.save().reopen().cell(2).text == shown
+
+
+def test_it_asks_here_and_is_answered_there(lab):
+    notebook = lab.open(LOAD, "%%homie\nname = input('Who? ')", "%%homie\nprint('hello', name)")
+    notebook.run(1).done()
+    cell = notebook.run(2)
+    assert cell.asks() == "Who? "
+    cell.answer("me")
+    cell.done()
+    assert notebook.run(3).done().text.startswith("hello me\n"), "variables stay"
+
+
+WIDGETS = """%%homie
+import ipywidgets as widgets
+slider, button = widgets.IntSlider(value=3), widgets.Button(description="Go")
+button.on_click(lambda _: setattr(slider, "value", slider.value * 10))
+display(slider, button)
+"""
+
+
+def test_widgets_of_a_peer_are_moved_and_pressed(lab):
+    notebook = lab.open(LOAD, WIDGETS, "%%homie\nprint(slider.value)")
+    notebook.run_all()
+    cell = notebook.cell(2).done()
+    notebook.cell(3).done()
+    cell.slide(2)
+    expect(cell.output.locator(".widget-readout")).to_have_text("5")
+    cell.click("Go")
+    expect(cell.output.locator(".widget-readout"), "the button's function ran there").to_have_text("50")
+    lab.screenshot(KEPT / "widgets.png")
+    assert notebook.run(3).done().text.startswith("50\n")
+
+
+def test_widgets_of_a_peer_outlive_a_reload_of_the_page(lab):
+    notebook = lab.open(LOAD, WIDGETS)
+    notebook.run_all()
+    notebook.cell(2).done().slide(2)
+    notebook.save().reload()
+    expect(notebook.cell(2).output.locator(".widget-readout")).to_have_text("5")
+
+
+def test_pictures_of_a_peer_are_drawn(lab):
+    source = (
+        'from IPython.display import SVG\nSVG(\'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="7"/>\')'
+    )
+    notebook = lab.open(LOAD, f"%%homie\n{source}")
+    notebook.run_all()
+    assert notebook.cell(2).done().images == [(9, 7)]
+
+
+def test_a_progress_bar_of_a_peer_moves(lab):
+    source = "from tqdm.auto import tqdm\nimport time\nfor _ in tqdm(range(20)): time.sleep(0.1)"
+    notebook = lab.open(LOAD, f"%%homie\n{source}")
+    notebook.run_all()
+    cell = notebook.cell(2)
+    expect(cell.output.get_by_text(re.compile(r"\b1?[0-9]/20")).first).to_be_visible()
+    assert cell.running
+    expect(cell.done().output.get_by_text("20/20").first).to_be_visible()
+    lab.screenshot(KEPT / "progress.png")
+
+
+def test_a_plot_of_a_peer_is_drawn(lab):
+    notebook = lab.open(LOAD, "%%homie\nimport matplotlib.pyplot as plt\nplt.plot([1, 3, 2]);")
+    notebook.run_all()
+    ((width, height),) = notebook.cell(2).done().images
+    assert width > 300
+    assert height > 200
+    lab.screenshot(KEPT / "plot.png")
+
+
+def test_a_kernel_that_is_restarted_in_mid_cell_finds_its_cell_again(lab):
+    long = "%%homie\nimport time\nkept = 7\nprint('on', flush=True)\ntime.sleep(8)\nprint('off')"
+    notebook = lab.open(LOAD, long, "%homie attach", "%%homie\nkept")
+    notebook.run(1).done()
+    notebook.run(2).shows("on")
+    notebook.restart()
+    notebook.run(1).done()
+    assert notebook.run(3).done().text.startswith("on\noff\ndesk · ")
+    assert notebook.run(4).done().text.startswith("7\n")
+    lab.screenshot(KEPT / "attached.png")

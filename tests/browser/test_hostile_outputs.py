@@ -1,6 +1,7 @@
 """What a hostile peer sends as output stays output: in the page, after a reload, in the saved notebook."""
 
 import json
+import re
 
 import pytest
 from canary import MARK, Canary, peer_shows
@@ -13,6 +14,23 @@ PEER = "%%homie\n"
 """On top of a cell whose output comes from desk."""
 AWAY = f"http://{MARK}.example/"
 
+CALL = f"""
+const call = new RTCPeerConnection({{iceServers: [
+    {{urls: "turn:{MARK}.example:80?transport=tcp", username: "name", credential: "word"}}]}});
+call.createDataChannel("data");
+call.createOffer().then(offer => call.setLocalDescription(offer));
+"""
+"""Goes out past everything that counts requests."""
+IN_A_FRAME = json.dumps(f"<script>{CALL}</script>").replace("</", "<\\/")
+FROM_A_FRAME = f"""
+const frame = document.createElement("iframe");
+frame.srcdoc = {IN_A_FRAME};
+document.documentElement.append(frame);
+"""
+
+HELD = 'Blocked a frame with origin "null"|RTCPeerConnection is not defined|Content Security Policy'
+"""What the page says when a frame has tried, and could not."""
+
 HOSTILE = {
     "a script": ("script", {"text/html": "<script>window.canary = 1</script>"}),
     "a handler": ("script", {"text/html": "<img src='data:,' onerror='window.canary = 1'>"}),
@@ -24,10 +42,7 @@ HOSTILE = {
     "a picture from elsewhere": ("outside", {"text/html": f"<img src='{AWAY}'>"}),
     "a picture from elsewhere in markdown": ("outside", {"text/markdown": f"![]({AWAY})"}),
     "a style from elsewhere": ("outside", {"text/html": f"<style>@import '{AWAY}';</style>"}),
-    "a connection in advance": (
-        "outside",
-        {"text/html": f"<link rel='preconnect' href='https://{MARK}.example'>"},
-    ),
+    "a call": ("outside", {"text/html": f"<script>{CALL}</script>"}),
     "a request in the user's name": ("server", {"text/html": f"<img src='/logout?{MARK}'>"}),
     "a style that hides the toolbar": (
         "covered",
@@ -59,6 +74,14 @@ def test_the_canary_notices(lab, canary):
     lab.errors.clear()
 
 
+@pytest.mark.xfail(reason="no policy of a page forbids WebRTC to a frame in a frame", strict=True)
+def test_no_call_from_a_frame_in_a_frame(lab, canary):
+    notebook = lab.open(LOAD, PEER + peer_shows({"text/html": f"<script>{FROM_A_FRAME}</script>"}))
+    notebook.run_all()
+    notebook.cell(2).done()
+    assert not canary.notices("outside")
+
+
 def test_nothing_of_it_works_from_a_peer(lab, canary):
     bundles = [bundle for _, bundle in HOSTILE.values()]
     notebook = lab.open(LOAD, *(PEER + peer_shows(bundle) for bundle in bundles), f"{PEER}print('harmless')")
@@ -74,7 +97,5 @@ def test_nothing_of_it_works_from_a_peer(lab, canary):
     notebook.reopen()
     notebook.cell(2 + len(bundles)).shows("harmless")
     assert canary.alarms() == set(), "when it is opened again"
-    assert all('Blocked a frame with origin "null"' in error for error in lab.errors), (
-        "frames tried, and were held"
-    )
+    assert all(re.search(HELD, error) for error in lab.errors), lab.errors
     lab.errors.clear()

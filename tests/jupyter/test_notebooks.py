@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from notebook_runs import difference, filtered, run
-from notebook_set import NOTEBOOKS, OPEN, PACKAGES, RICH, TRUSTED
-from pair import Pair
+from notebook_set import NOTEBOOKS, OPEN, RICH, TRUSTED
+from pair import Pair, packages_of_here
 
 MAGIC = "%%homie"
 MATPLOTLIB = Path(__file__).parents[2] / ".cache" / "test" / "matplotlib"
@@ -24,7 +23,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def pair(base_image: str) -> Iterator[Pair]:
     desk = {
-        "packages": ", ".join(f"{name}=={version(name)}" for name in PACKAGES),
+        "packages": packages_of_here(),
         # The session of a notebook that failed must not keep the next one waiting for long.
         "session_idle_timeout": "30",
     }
