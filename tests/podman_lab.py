@@ -103,7 +103,7 @@ class PodmanLab:
             serve = f"! mountpoint -q {UNIFIED} || umount {UNIFIED}; {serve}"
         engine = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", serve] if runtime == "crun" else ["sh", "-c", serve],
-            env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=self.folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._engines.append(engine)
         wait_until(lambda: engine.poll() is not None or answers(socket), "podman's engine does not answer")

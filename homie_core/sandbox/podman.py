@@ -96,6 +96,7 @@ class Service:
             self._process = await asyncio.create_subprocess_exec(
                 *with_us, "podman", *self._options, "system", "service", "--time=0", f"unix://{self._socket}",
                 stdin=asyncio.subprocess.DEVNULL, stdout=words, stderr=words, start_new_session=True,
+                cwd=self._socket.parent,  # where conmon leaves a file when memory was used up
             )  # fmt: skip
         try:
             async with asyncio.timeout(START_TIMEOUT):
