@@ -86,8 +86,10 @@ async def test_interrupts_at_random_moments_get_one_answer_each(kernel: Kernel) 
         assert (told.status == "ok") == (told.streams["stdout"] == "whole\n")
         if told.status == "error":
             interrupted += 1
-            assert told.error
-            assert told.error["ename"] == "KeyboardInterrupt"
+            assert told.reply
+            assert told.reply["ename"] == "KeyboardInterrupt"
+            # IPython 9.18 cannot format a traceback whose frame is between two lines, and then prints it instead.
+            assert told.error or "Unexpected exception formatting" in told.streams["stdout"]
     assert interrupted > 50
     assert (await kernel.run("1 + 1")).results == ["2"]
 
