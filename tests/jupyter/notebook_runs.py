@@ -16,12 +16,14 @@ import json
 import queue
 import re
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_core.paths import jupyter_runtime_dir
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import NotebookNode
@@ -84,6 +86,12 @@ class Client(NotebookClient):
         super().__init__(notebook, on_cell_executed=self._executed, **options)
         self._cells: dict[str, tuple[NotebookNode, int]] = {}
         self._comms: set[str] = set()
+
+    def create_kernel_manager(self) -> Any:
+        """By Unix sockets: a TCP port that was free may be somebody else's when the kernel takes it."""
+        manager = super().create_kernel_manager()
+        manager.transport, manager.ip = "ipc", f"{jupyter_runtime_dir()}/{uuid.uuid4().hex[:8]}"
+        return manager
 
     async def async_start_new_kernel_client(self) -> Any:
         """Look for replies every 50 ms.
