@@ -1,5 +1,6 @@
 """One cell, from its text to its end on a friend's machine."""
 
+import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -19,6 +20,8 @@ from homie_jupyter.show import Note, footer, short
 
 SOON = 0.4
 """Seconds after which it is worth saying why the cell does not run yet."""
+RESTART = 0.25
+"""Seconds in which a kernel that was interrupted in order to be ended has ended."""
 AGAIN = 2.0
 """Seconds within which a second stop means more than the first."""
 
@@ -123,6 +126,12 @@ class Cell:
         again = self._stopped_at is not None and now - self._stopped_at < AGAIN
         self._stopped_at = now
         if not again:
+            # Jupyter interrupts a kernel that it is about to end or restart: then this one is gone by now, and the
+            # cell over there, which nobody meant, goes on until its notebook attaches to it again.
+            if self._blocking:
+                time.sleep(RESTART)  # noqa: ASYNC251 - to stand still is what was asked for
+            else:
+                await asyncio.sleep(RESTART)
             session.interrupt()
             return
         where = f"on {session.peer}"

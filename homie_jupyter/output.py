@@ -46,6 +46,12 @@ class Output:
         if header is None:
             return
         self.settle(message.parent)
+        try:
+            self._publish(message, header)
+        except Exception as error:  # whatever a peer thinks of: what follows it must still be heard
+            self._say(f"an output of {self.peer} was not shown: {type(error).__name__} while it was looked at")
+
+    def _publish(self, message: Message, header: Header) -> None:
         content = message.content
         match message.type:
             case "stream" if isinstance(text := content.get("text"), str):

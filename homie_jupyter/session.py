@@ -126,11 +126,20 @@ class Session:
                 case Transfer(done=done, total=total):
                     progress(f"{show_size(done)} of {show_size(total)} to {self.peer}")
                 case Uploaded(files=count):
-                    errors = [self._placed.get() for _ in range(count)]
+                    errors = [self._next_placed() for _ in range(count)]
                     if wrong := [error for error in errors if error]:
                         raise TransferError("; ".join(wrong))
                 case _:
                     pass
+
+    def _next_placed(self) -> str:
+        """Return what became of the next file that was sent, in words if it is not there."""
+        while True:
+            try:
+                return self._placed.get(timeout=0.2)
+            except queue.Empty:
+                if self.closed.is_set():
+                    raise HomieError(f"the session {self.name} ended meanwhile") from None
 
     def restart(self) -> None:
         """Begin anew in the same folder, without variables; wait for that. Raises HomieError."""
@@ -176,7 +185,6 @@ class Session:
             self.lost = error
         finally:
             self._tell_all()
-            self._placed.put("the session has ended")
             self._output.close()
             self.closed.set()
 

@@ -15,6 +15,8 @@ from homie_core.client import start
 
 ROOT = Path(__file__).parents[1]
 BASE_IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
+os.environ.setdefault("CONTAINER_HOST", "unix:///nonexistent/podman.sock")
+"""No test uses this machine's own Podman; those that want one make it: `podman_lab`."""
 IN_CI = os.environ.get("CI") == "true"
 
 

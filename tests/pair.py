@@ -18,12 +18,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import docker
-import other_user
+import plain_user
 import psutil
 
 from homie_core.store.identity import read_peer_id
@@ -41,6 +42,15 @@ END_WITHIN = 40.0
 """Seconds that a daemon gets to end by itself."""
 
 
+PACKAGES = ("ipykernel", "ipython", "ipywidgets", "jinja2", "matplotlib", "pandas", "rich", "sympy", "tqdm")
+"""What notebooks of the tests need, the same here and there."""
+
+
+def packages_of_here() -> str:
+    """Return the setting `packages` that gives a node's sessions what this environment has."""
+    return ", ".join(f"{name}=={version(name)}" for name in PACKAGES)
+
+
 class Node:
     """One node: a name and a home of its own; `uid`: of this plain user, instead of ours."""
 
@@ -52,9 +62,9 @@ class Node:
         self._command: list[str | Path] = [HOMIE]
         self._where: dict[str, Any] = {}
         if uid is not None:
-            self._command = [*other_user.python(uid), "-m", "homie_core.cli"]
+            self._command = [*plain_user.python(uid), "-m", "homie_core.cli"]
             self._where = {"cwd": "/"}
-            self.env |= {"PYTHONPATH": other_user.search_path(), "HOME": str(self.home)}
+            self.env |= {"PYTHONPATH": plain_user.search_path(), "HOME": str(self.home)}
             self.home.mkdir(mode=0o700)
             os.chown(self.home, uid, uid)
 

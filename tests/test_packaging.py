@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import other_user
+import plain_user
 import pytest
 import uv
 
@@ -79,9 +79,9 @@ def installed(wheel: Path) -> Iterator[Path]:
 @pytest.mark.skipif(os.getuid() != 0, reason="becomes another user, and hides engines")
 @pytest.mark.parametrize("uid", [0, 4711], ids=["root", "plain user"])
 def test_on_a_machine_with_python_only_the_demo_ends_with_the_model(installed: Path, uid: int) -> None:
-    with other_user.folder_of(uid) as home:
+    with plain_user.folder_of(uid) as home:
         demo = subprocess.run(
-            [*other_user.on_a_bare_machine(home, uid), installed / "bin" / "homie", "demo"],
+            [*plain_user.on_a_bare_machine(home, uid), installed / "bin" / "homie", "demo"],
             cwd=home,
             env={"HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             capture_output=True,

@@ -163,8 +163,8 @@ container_disk_limit: {container_disk_limit}
 # Output: what one job may print.
 container_output_limit: {container_output_limit}
 
-# What jobs run in: auto (Docker, or else bubblewrap), docker, bubblewrap, or none (NO ISOLATION; only with
-# listen: 127.0.0.1).
+# What jobs run in: auto (the first of the next three that works here), docker, podman, bubblewrap, or none
+# (NO ISOLATION; only with listen: 127.0.0.1).
 sandbox: {sandbox}
 
 # Runtime of the engine: empty is its own choice; runsc, crun or kata if they are installed.

@@ -42,7 +42,7 @@ class Config(Frozen, frozen=True):
     container_output_limit: int = 1 << 30
     """Bytes that one job may print."""
     sandbox: str = "auto"
-    """What jobs run in: `auto`, `docker`, `bubblewrap`, or `none` (no isolation at all)."""
+    """What jobs run in: `auto`, `docker`, `podman`, `bubblewrap`, or `none` (no isolation at all)."""
     sandbox_runtime: str = ""
     """The engine's runtime, such as `runsc`; empty: the engine's own choice."""
     sandbox_pool: int = 1
@@ -231,7 +231,8 @@ _SETTINGS = {
         _quantity(parse_size, "is no size", 1 << 20, (1 << 60) - 1), "a size from 1m upwards, such as 500m or 1g"
     ),
     "sandbox": _Setting(
-        _like(r"^(auto|docker|bubblewrap|none)\Z", "is no kind of sandbox"), "auto, docker, bubblewrap or none"
+        _like(r"^(auto|docker|podman|bubblewrap|none)\Z", "is no kind of sandbox"),
+        "auto, docker, podman, bubblewrap or none",
     ),
     "sandbox_runtime": _Setting(
         _like(r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?\Z", "is no runtime"),

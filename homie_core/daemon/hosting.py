@@ -236,8 +236,13 @@ class Hosting:
         for hosted in self._jobs.values():
             self._stop(hosted, How.EVICTED)
         await self._tasks.settle(patience)
-        if self._pool:
-            await self._pool.close()
+        await self.clear_pool()
+
+    async def clear_pool(self) -> None:
+        """Remove the sandboxes that wait for jobs; while no jobs are taken, none are made."""
+        pool, self._pool = self._pool, None
+        if pool:
+            await pool.close()
 
     def jobs(self) -> list[Hosted]:
         """Return the jobs that have not ended, oldest first."""

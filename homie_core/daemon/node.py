@@ -83,6 +83,7 @@ class Node:
         """Be a node until `shutdown`; call `ready` when everything listens."""
         async with AsyncExitStack() as stack:
             stack.callback(self._journal.close)
+            stack.push_async_callback(self._offer.close)  # after the task that still uses its engine
             stack.push_async_callback(self._tasks.cancel)
             self._journal.purge(time.time() - REMEMBER)
             self._hosting.recover()
@@ -94,7 +95,8 @@ class Node:
             await self._control.open()
             stack.push_async_callback(self._control.close)
             stack.push_async_callback(self._hosting.close, FAREWELL)
-            self._tasks.start(self._prepare(), "prepare the sandbox")
+            preparing = self._offer.prepare(self._id, self._hosting, self._gossip.announce)
+            self._tasks.start(preparing, "prepare the sandbox")
             self._tasks.start(self._tick(), "tick")
             for peer in self._config.peers:
                 self._tasks.start(self._add_known(peer), f"add {peer}")
@@ -204,10 +206,6 @@ class Node:
                 f"cannot listen on {config.listen}:{config.worker_port} ({error.strerror}). Another daemon, or "
                 "another program? Use another port: homie config set worker_port 5557"
             ) from error
-
-    async def _prepare(self) -> None:
-        await self._offer.prepare(self._id, self._hosting, self._gossip.announce)
-        give_back()
 
     async def _tick(self) -> None:
         given_back = self._journal.changes

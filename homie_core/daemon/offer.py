@@ -7,6 +7,7 @@ from pathlib import Path
 
 from homie_core.config import Config
 from homie_core.daemon.hosting import Hosting
+from homie_core.daemon.memory import give_back
 from homie_core.daemon.pool import Workshop
 from homie_core.engine.admission import Admission, Lent
 from homie_core.host.gpu import Gpus
@@ -14,7 +15,8 @@ from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import PeerId
 from homie_core.model.peer import Capacity, Gpu, abridge
-from homie_core.sandbox.choose import NO_ISOLATION, candidates, choose
+from homie_core.sandbox.base import Backend
+from homie_core.sandbox.choose import NO_ISOLATION, Choice, better_than, candidates, choose
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
@@ -24,6 +26,8 @@ LENT_MEMORY = 0.8
 """Share of the machine's memory that all jobs together may reserve; the rest is its owner's."""
 AGAIN = 15.0
 """Seconds between two looks for a sandbox while there is none."""
+BETTER, SELDOM = 60.0, 3600.0
+"""Seconds until the first look for a better one than was found, and between two in the end."""
 
 
 class Offer:
@@ -37,6 +41,7 @@ class Offer:
         self._cards: tuple[Gpu, ...] = self._gpus.read()
         sample = self._machine.sample()
         self.admission = Admission(config.name, _lent(config, sample, self._cards))
+        self._backend: Backend | None = None
         self.sandbox = ""
         """What jobs run in; empty while there is nothing."""
         self.limits = ""
@@ -44,6 +49,10 @@ class Offer:
         self._held = ""
         self.warning = ""
         """What the owner must know of this sandbox."""
+        self._said: dict[str, str] = {}
+        """Why each kind of sandbox is not used, as last logged."""
+        self._reported: set[str] = set()
+        """What was under way since the last success, as logged."""
         self.preparing = ""
         """What is under way, in words; empty if nothing is."""
         self.trouble = ""
@@ -78,47 +87,94 @@ class Offer:
         self._cards = await asyncio.to_thread(self._gpus.read)
 
     async def prepare(self, node: PeerId, hosting: Hosting, announce: Callable[[], None]) -> None:
-        """Get the sandbox ready, open the doors and announce it; look again while there is none."""
+        """Get the sandbox ready, open the doors and announce it; look again for one, and then for a better one."""
         if not self._config.sharing:
             return
+        choice = await self._find(node)
+        while True:
+            backend = choice.backend
+            environments = Environments(self._home / "environments", compile=backend.compile)
+            requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
+            hosting.workshop = Workshop(backend, choice.interpreter, environments, requirements)
+            self._open(choice)
+            announce()
+            try:
+                # Sessions need IPython inside; scripts do not, so jobs are taken meanwhile.
+                await environments.ensure(requirements, choice.interpreter, log.info)
+            except HomieError as error:
+                log.warning("sessions cannot run yet, scripts can: %s", error)
+            give_back()
+            choice = await self._find_better(choice.kind, node, hosting)
+            self.admission.closed = "its sandbox is being changed"
+            await hosting.clear_pool()
+            await backend.close()
+
+    async def close(self) -> None:
+        """Let go of the sandbox's engine."""
+        if self._backend:
+            await self._backend.close()
+
+    async def _find(self, node: PeerId) -> Choice:
+        """Return the first sandbox that works; look until there is one."""
         while True:
             try:
                 makers = candidates(self._config, self._home)
-                choice = await choose(makers, self._home, self._report)
-                backend, interpreter = choice.backend, choice.interpreter
-                swept = await backend.sweep(node, frozenset())
-                break
+                choice = await choose(makers, self._home, self._report, self._said)
+                await _sweep(choice, node)
+                return choice
             except SandboxError as error:
                 if self.trouble != str(error):
                     log.warning("no jobs are taken: %s", error)
                 self.trouble = self.admission.closed = str(error)
                 self.preparing = ""
                 await asyncio.sleep(AGAIN)
-        if swept:
-            log.info("removed %d sandboxes that an earlier daemon left", swept)
-        environments = Environments(self._home / "environments", compile=backend.compile)
-        requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
-        hosting.workshop = Workshop(backend, interpreter, environments, requirements)
-        self.sandbox = backend.name
+
+    async def _find_better(self, kind: str, node: PeerId, hosting: Hosting) -> Choice:
+        """Return one that comes before this kind once it works, at a moment when no job is here; perhaps never."""
+        pause = BETTER
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, SELDOM)
+            makers = better_than(kind, candidates(self._config, self._home))
+            if not makers:
+                await asyncio.Event().wait()
+            try:
+                choice = await choose(makers, self._home, log.debug, self._said)
+                await _sweep(choice, node)
+            except SandboxError:  # said when it changes
+                continue
+            if not hosting.jobs():
+                return choice
+            await choice.backend.close()
+            pause = BETTER
+
+    def _open(self, choice: Choice) -> None:
+        """Say what jobs run in, and take them."""
+        self._backend, self.sandbox, self._reported = choice.backend, choice.backend.name, set()
         self._held = abridge(choice.verdict.holds)
         if choice.verdict.isolated:
             self.limits = str(choice.verdict)
         else:
             self.warning = NO_ISOLATION
         self.preparing = self.trouble = self.admission.closed = ""
-        announce()
-        log.info("ready: jobs run in %s, Python %s", backend.name, interpreter.version)
+        log.info("ready: jobs run in %s, Python %s", choice.backend.name, choice.interpreter.version)
         log.info("limits: %s", choice.verdict)
-        try:
-            # Sessions need IPython inside; scripts do not, so jobs are taken meanwhile.
-            await environments.ensure(requirements, interpreter, log.info)
-        except HomieError as error:
-            log.warning("sessions cannot run yet, scripts can: %s", error)
 
     def _report(self, phase: str) -> None:
-        if phase != self.preparing:
+        if phase not in self._reported:
             log.info("%s", phase)
+        self._reported.add(phase)
         self.preparing = phase
+
+
+async def _sweep(choice: Choice, node: PeerId) -> None:
+    try:
+        swept = await choice.backend.sweep(node, frozenset())
+    except BaseException:
+        await choice.backend.close()
+        raise
+    if swept:
+        log.info("removed %d sandboxes that an earlier daemon left", swept)
 
 
 def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:

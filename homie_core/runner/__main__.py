@@ -25,6 +25,7 @@ from homie_core.runner.frames import (
     INPUT,
     MAX_RECORD,
     MESSAGES,
+    OUT_OF_MEMORY,
     PLACED,
     PREPARE,
     REPLAY,
@@ -49,6 +50,9 @@ LAST_GRACE = 5.0
 """Seconds to wait for what does not even die of SIGKILL, and for a host that reads no more."""
 
 HOST_IN, HOST_OUT = 0, 1
+
+MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+"""Where the kernel counts what it killed in this sandbox for its memory: control groups of version 2 and 1."""
 
 
 class Runner:
@@ -306,8 +310,14 @@ class Runner:
 
 
 def main() -> int:
-    """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence."""
-    runner = Runner(sys.argv[1])
+    """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence.
+
+    A second argument is JSON with what some engines leave to it: {rlimits}, by their short names; {tell_memory}:
+    whether its exit status is to tell that the kernel killed for memory.
+    """
+    asked = json.loads(sys.argv[2]) if sys.argv[2:] else {}
+    hold(asked.get("rlimits", {}))
+    runner, killed_before = Runner(sys.argv[1]), memory_kills()
     try:
         runner.run()
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -315,6 +325,29 @@ def main() -> int:
         if runner.child:
             kill_everything(runner.child)
         return 70
+    return OUT_OF_MEMORY if asked.get("tell_memory") and memory_kills() > killed_before else 0
+
+
+def hold(limits: dict[str, int]) -> None:
+    """Limit this process and all to come; no limit can be raised again."""
+    if limits:
+        import resource
+
+        for name, value in limits.items():
+            number = getattr(resource, f"RLIMIT_{name.upper()}")
+            most = resource.getrlimit(number)[1]
+            value = value if most == resource.RLIM_INFINITY else min(value, most)
+            resource.setrlimit(number, (value, value))
+
+
+def memory_kills() -> int:
+    """Return how many processes the kernel killed here for their memory; 0 where that cannot be seen."""
+    for path in MEMORY_EVENTS:
+        try:
+            with open(path) as file:
+                return int(dict(line.split() for line in file)["oom_kill"])
+        except (OSError, ValueError, KeyError):
+            continue
     return 0
 
 

@@ -24,6 +24,9 @@ the kernel is to end. FILE: JSON {name, size, executable}, then as much DATA as 
 STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
 """Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline}."""
 
+OUT_OF_MEMORY = 71
+"""The runner's own exit status if it was asked to tell that the kernel killed for memory, and it did."""
+
 MESSAGES, BUSY, RESTARTED, PLACED = 21, 22, 23, 24
 """Runner to host, in a session. MESSAGES: the next bytes of the kernel's stream. BUSY: the id of the cell that it
 runs from now on, or nothing. RESTARTED: another kernel begins, and with it another stream. PLACED: the file is

@@ -80,6 +80,7 @@ class Kernel(IPythonKernel):
             self._armed = True
             try:
                 if request in self._unwanted:
+                    self._armed = False  # it is interrupted once, not again while that is shown
                     code = "raise KeyboardInterrupt"
                 return await super().do_execute(code, *args, **options)
             finally:

@@ -47,18 +47,18 @@ class Attached(asyncio.StreamReaderProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.upgraded.done():
-            self.upgraded.set_exception(SandboxError("the Docker engine hung up"))
+            self.upgraded.set_exception(SandboxError("the container engine hung up"))
         super().connection_lost(exc)
 
     def _read_head(self) -> None:
         head, end, rest = bytes(self._buffer).partition(b"\r\n\r\n")
         if not end:
             if len(head) > MAX_HEAD:
-                self.upgraded.set_exception(SandboxError("the Docker engine's answer makes no sense"))
+                self.upgraded.set_exception(SandboxError("the container engine's answer makes no sense"))
             return
         if head.split(b" ", 2)[1:2] not in ([b"101"], [b"200"]):
             answer = (head.split(b"\r\n")[0] + b" " + rest).decode(errors="replace")[:500]
-            self.upgraded.set_exception(SandboxError(f"the Docker engine gives no stream: {answer}"))
+            self.upgraded.set_exception(SandboxError(f"the container engine gives no stream: {answer}"))
             return
         self._buffer = bytearray(rest)
         self.upgraded.set_result(None)

@@ -10,16 +10,15 @@ from homie_core.config import Config
 from homie_core.model.errors import SandboxError
 from homie_core.sandbox.bare import Bare
 from homie_core.sandbox.base import Backend, Interpreter
-from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.selftest import NOT_ISOLATED, Verdict, verdict
 
 log = logging.getLogger(__name__)
 
 NO_ISOLATION = "NO ISOLATION: JOBS CAN DO WHATEVER THIS USER CAN"
 WAYS_OUT = (
-    "Three ways out: install and start an engine (Debian, Ubuntu: `sudo apt install docker.io`); or allow user "
-    "namespaces (`sudo sysctl -w user.max_user_namespaces=15000`; in a container: run it with the right to make "
-    "them); or only submit jobs from here (`homie config set sharing false`)"
+    "Three ways out: install and start an engine (Debian, Ubuntu: `sudo apt install docker.io`, or podman); or "
+    "allow user namespaces (`sudo sysctl -w user.max_user_namespaces=15000`; in a container: run it with the "
+    "right to make them); or only submit jobs from here (`homie config set sharing false`)"
 )
 
 Makers = Mapping[str, Callable[[], Backend]]
@@ -29,6 +28,8 @@ Makers = Mapping[str, Callable[[], Backend]]
 class Choice:
     """A backend that is ready, and what was seen of it."""
 
+    kind: str
+    """`docker`, `podman`, `bubblewrap` or `none`."""
     backend: Backend
     interpreter: Interpreter
     verdict: Verdict
@@ -37,15 +38,23 @@ class Choice:
 def candidates(config: Config, home: Path) -> Makers:
     """Return what may be tried, the best first. Raises SandboxError if the configuration forbids it."""
 
+    # What is not used is not loaded: a daemon is to be small.
     def docker() -> Backend:
+        from homie_core.sandbox.docker import Docker
+
         return Docker(config.container_base_image, runtime=config.sandbox_runtime)
+
+    def podman() -> Backend:
+        from homie_core.sandbox.podman import Podman
+
+        return Podman(config.container_base_image, home, runtime=config.sandbox_runtime)
 
     def bubblewrap() -> Backend:
         from homie_core.sandbox.bubblewrap import Bubblewrap  # Linux only
 
         return Bubblewrap(home / "sandboxes")
 
-    isolating: Makers = {"docker": docker, "bubblewrap": bubblewrap}
+    isolating: Makers = {"docker": docker, "podman": podman, "bubblewrap": bubblewrap}
     if config.sandbox == "none":
         if not IPv4Address(config.listen).is_loopback:
             raise SandboxError(
@@ -56,8 +65,20 @@ def candidates(config: Config, home: Path) -> Makers:
     return isolating if config.sandbox == "auto" else {config.sandbox: isolating[config.sandbox]}
 
 
-async def choose(makers: Makers, home: Path, report: Callable[[str], None]) -> Choice:
-    """Return the first that is fit. Raises SandboxError with the reason of each and the ways out."""
+def better_than(kind: str, makers: Makers) -> Makers:
+    """Return what comes before this kind."""
+    names = list(makers)
+    return {name: makers[name] for name in names[: names.index(kind)]}
+
+
+async def choose(
+    makers: Makers, home: Path, report: Callable[[str], None], said: dict[str, str] | None = None
+) -> Choice:
+    """Return the first that is fit. Raises SandboxError with the reason of each and the ways out.
+
+    `said` keeps the reasons from one call to the next: each is logged when it changes.
+    """
+    said = {} if said is None else said
     reasons = []
     for name, make in makers.items():
         try:
@@ -69,7 +90,9 @@ async def choose(makers: Makers, home: Path, report: Callable[[str], None]) -> C
             return await _fit(name, backend, home, report)
         except SandboxError as error:
             await backend.close()
-            log.info("%s is not used: %s", name, error)
+            if said.get(name) != str(error):
+                log.info("%s is not used: %s", name, error)
+            said[name] = str(error)
             reasons.append(f"{name}: {error}")
         except BaseException:
             await backend.close()
@@ -81,9 +104,9 @@ async def _fit(name: str, backend: Backend, home: Path, report: Callable[[str], 
     interpreter = await backend.prepare(report)
     if name == "none":
         log.warning(NO_ISOLATION)
-        return Choice(backend, interpreter, NOT_ISOLATED)
+        return Choice(name, backend, interpreter, NOT_ISOLATED)
     report(f"testing {backend.name}")
     seen = await verdict(backend, interpreter, home)
     if not seen.isolated:
         raise SandboxError(f"it does not isolate: {seen.why}")
-    return Choice(backend, interpreter, seen)
+    return Choice(name, backend, interpreter, seen)

@@ -1,9 +1,10 @@
-"""Sandboxes that are containers of a Docker engine on this machine."""
+"""Sandboxes that are containers of an engine on this machine that speaks Docker's API."""
 
 import asyncio
-import contextlib
 import os
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -11,27 +12,39 @@ import msgspec
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
+from homie_core.model.peer import Holds
 from homie_core.sandbox.base import Box, End, Interpreter
+from homie_core.sandbox.dialect import DOCKER, dialect_of
+from homie_core.sandbox.docker_sandbox import DockerSandbox
 from homie_core.sandbox.engine import Engine, NoContainer
-from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, refuse_unfit
+from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, limited, refuse_runtime, refuse_unfit
+from homie_core.sandbox.owner import hand_over, rootless, user_here, user_inside
 from homie_core.sandbox.profile import (
     JOB_LABEL,
     NODE_LABEL,
     Profile,
     User,
     compile_profile,
-    confinement,
     etc_files,
     job_profile,
+    probe_profile,
 )
 from homie_core.sandbox.pull import pull
 
 PACKAGE = Path(__file__).parent
-JOB_UID = 10001
-"""Whom jobs are when the daemon is root: nobody else on the machine."""
-
+SECCOMP = PACKAGE / "seccomp.json"
 PROBE_TIMEOUT = 60.0
 COMPILE_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a first container showed of an image, and of what the engine makes of limits and users."""
+
+    interpreter: Interpreter
+    limited: bool
+    here: User
+    """Whom a job's files belong to on this machine."""
 
 
 class Docker:
@@ -41,46 +54,79 @@ class Docker:
         self.image = image
         self.identity = ""
         """Image and runtime, as a changed one is told from an unchanged one."""
-        self._runtime = runtime
         self.name = f"docker ({image})"
-        root = os.getuid() == 0
-        self.uid = JOB_UID if root else os.getuid()
-        self.gid = JOB_UID if root else os.getgid()
+        self.uid, self.gid = os.getuid(), os.getgid()
+        """Owner, on this machine, of the files that a job may write; true after `prepare`."""
         self._url = url
+        self._runtime = runtime
         self._connected: Engine | None = None
-        self._seccomp = (PACKAGE / "seccomp.json").read_text()
-        self._interpreters: dict[str, Interpreter] = {}
+        self._dialect = DOCKER
+        self._inside = User(os.getuid(), os.getgid())
+        self._tried: dict[str, Tried] = {}
+        self._now: Tried | None = None
 
     async def prepare(self, report: Callable[[str], None]) -> Interpreter:
-        """Find the engine, get the image, see that its limits hold; say which Python jobs will have."""
+        """Find the engine, get the image, see what holds in it; say which Python jobs will have."""
         engine = self._connected = self._connected or await Engine.connect(self._url)
-        refuse_unfit(await engine.call(engine.client.info))
         version = await engine.call(engine.client.version)
-        self.name = f"docker {version['Version']} ({self.image})"
+        info = await engine.call(engine.client.info)
+        refuse_unfit(info)
+        self._dialect = dialect_of(version)
+        refuse_runtime(self._runtime, info, self._dialect)
+        self._inside = user_inside(self._dialect, info, os.getuid(), os.getgid())
+        alone = "rootless " if rootless(info) else ""
+        self.name = f"{alone}{self._dialect.kind} {version['Version']} ({self.image})"
         try:
             found = await engine.call(engine.client.inspect_image, self.image)
         except NoContainer:
             await pull(engine.url, self.image, report)
             found = await engine.call(engine.client.inspect_image, self.image)
-        self.identity = f"{found['Id']} {self._runtime}"
-        if found["Id"] not in self._interpreters:
+        self.identity = f"{found['Id']} {self._runtime} {self._inside}"
+        if found["Id"] not in self._tried:
             report(f"trying {self.image}")
-            self._interpreters[found["Id"]] = await self._probe()
-        return self._interpreters[found["Id"]]
+            tried = await self._probe()
+            if not (tried.limited or rootless(info)):
+                raise SandboxError(f"jobs cannot run in {self.image}: the engine did not limit its memory")
+            self._tried[found["Id"]] = tried
+        now = self._now = self._tried[found["Id"]]
+        self.uid, self.gid = now.here.uid, now.here.gid
+        return now.interpreter
+
+    def promises(self) -> dict[str, Holds]:
+        """Return what is known of limits beside what the self-test sees; true after `prepare`."""
+        if self._prepared.limited:
+            return {}
+        pids = Holds.EXACT if self._inside.namespace else Holds.NOT
+        return {"memory": Holds.SOFT, "pids": pids, "cpu": Holds.NOT}
 
     async def create(self, box: Box) -> "DockerSandbox":
         """Make the container of one job."""
-        user = User(self.uid, self.gid)
-        await asyncio.to_thread(_write_etc, box.folder / "etc", user)
-        profile = job_profile(box, self.image, user, PACKAGE.parents[1], self._seccomp)
-        return DockerSandbox(self._engine, await self._make(profile))
+        if box.limits.gpus and not self._dialect.cards:
+            raise SandboxError(
+                f"sandboxes of {self._dialect.kind} get no graphics cards; install Docker to lend them"
+            )
+        await asyncio.to_thread(_write_etc, box.folder / "etc", self._inside)
+        limited, runner = self._prepared.limited, PACKAGE.parents[1]
+        profile = job_profile(box, self.image, self._inside, runner, self._seccomp, self._dialect, limited=limited)
+        made = await self._make(profile)
+        return DockerSandbox(self._engine, made, None if limited else box.limits.memory)
 
     async def compile(self, folder: Path) -> None:
         """Compile a folder of packages for the image's Python, inside: neither side runs any of it."""
-        owner = await asyncio.to_thread(folder.stat)
-        profile = compile_profile(folder, self.image, User(owner.st_uid, owner.st_gid), self._seccomp)
-        # Packages ship files that are no valid Python of this version: that is not our trouble.
-        await self._run(profile, COMPILE_TIMEOUT)
+        status = await asyncio.to_thread(folder.stat)
+        owner, here = User(status.st_uid, status.st_gid), self._prepared.here
+        # Where users are mapped, its owner may be nobody inside: then it is lent to whom jobs are.
+        mapped = (here.uid, here.gid) != (self._inside.uid, self._inside.gid)
+        user = self._inside if mapped or self._inside.namespace else owner
+        profile = compile_profile(folder, self.image, user, self._seccomp, self._dialect)
+        try:
+            if mapped:
+                await asyncio.to_thread(hand_over, folder, here)
+            # Packages ship files that are no valid Python of this version: that is not our trouble.
+            await self._run(profile, COMPILE_TIMEOUT)
+        finally:
+            if mapped:
+                await asyncio.to_thread(hand_over, folder, owner)
 
     async def sweep(self, node: PeerId, keep: frozenset[JobId]) -> int:
         """Remove this node's containers, except those of these jobs."""
@@ -98,12 +144,24 @@ class Docker:
     @property
     def _engine(self) -> Engine:
         if self._connected is None:
-            raise SandboxError("the Docker engine has not been prepared")
+            raise SandboxError("the container engine has not been prepared")
         return self._connected
+
+    @property
+    def _prepared(self) -> Tried:
+        if self._now is None:
+            raise SandboxError("the container engine has not been prepared")
+        return self._now
+
+    @property
+    def _seccomp(self) -> str:
+        return str(SECCOMP) if self._dialect.seccomp_by_path else SECCOMP.read_text()
 
     async def _make(self, profile: Profile) -> str:
         engine = self._engine
-        host = engine.client.create_host_config(**profile.host, runtime=self._runtime or None)
+        runtime = self._runtime if self._dialect.runtimes else ""
+        own = {"runtime": runtime or None, "userns_mode": self._inside.namespace or None}
+        host = engine.client.create_host_config(**profile.host, **own)
         call = engine.call(engine.client.create_container, **profile.container, host_config=host)
         creating = asyncio.create_task(call, name="create container")
         try:
@@ -127,89 +185,24 @@ class Docker:
         finally:
             await asyncio.shield(sandbox.remove())
 
-    async def _probe(self) -> Interpreter:
+    async def _probe(self) -> Tried:
         limits = Limits(cpus=1, memory=PROBE_MEMORY, timeout=PROBE_TIMEOUT, tmp=1 << 20)
-        confined = confinement(self.image, User(self.uid, self.gid), limits, self._seccomp)
-        command = {"entrypoint": ["python3", "-I", "-S", "-c", PROBE]}
-        try:
-            end, output = await self._run(Profile({**confined.container, **command}, confined.host), PROBE_TIMEOUT)
-            if end.exit_code != 0:
-                raise SandboxError(end.detail or f"it ended with {end.exit_code}")
-            return fit(msgspec.json.decode(output, type=Probed))
-        except (SandboxError, msgspec.DecodeError) as error:
-            raise SandboxError(
-                f"jobs cannot run in {self.image}: {error}; set container_base_image to an image "
-                "with Python 3.11 or newer on glibc, such as python:3.12-slim"
-            ) from error
-
-
-class DockerSandbox:
-    """One container."""
-
-    def __init__(self, engine: Engine, container: str) -> None:
-        self._engine = engine
-        self._container = container
-        self._writer: asyncio.StreamWriter | None = None
-        self._errors = bytearray()
-
-    async def start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Start it; attached before, so that nothing is missed."""
-        streams = await self.attach()
-        try:
-            await self._engine.call(self._engine.client.start, self._container)
-        except BaseException:
-            streams[1].close()
-            raise
-        return streams
-
-    async def attach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a new stream to its runner, which may have been running for long."""
-        attached, writer = await self._engine.attach(self._container)
-        if self._writer:
-            self._writer.close()
-        self._writer, self._errors = writer, attached.errors
-        return attached.reader, writer
-
-    async def limit(self, limits: Limits) -> None:
-        """Apply other limits for cores, memory and processes."""
-        engine = self._engine
-        await engine.call(
-            engine.client.update_container,
-            self._container,
-            mem_limit=limits.memory,
-            memswap_limit=limits.memory,
-            cpu_quota=max(1000, round(limits.cpus * 100_000)),
-        )
-
-    async def freeze(self, frozen: bool) -> None:
-        """Stop it where it is, or let it go on."""
-        client = self._engine.client
-        await self._engine.call(client.pause if frozen else client.unpause, self._container)
-
-    async def kill(self) -> None:
-        """End all its processes now."""
-        with contextlib.suppress(NoContainer):  # it has ended, or was never started
-            await self._engine.call(self._engine.client.kill, self._container)
-
-    async def end(self) -> End:
-        """Wait until it has ended; an engine that is gone does not know how."""
-        await self._engine.wait(self._container)
-        detail = self._errors.decode(errors="replace").strip()
-        try:
-            found = await self._engine.call(self._engine.client.inspect_container, self._container)
-        except SandboxError:
-            return End(exit_code=None, detail=detail)
-        state = found["State"]
-        if state["Running"]:
-            return End(exit_code=None, detail="the Docker engine stopped answering")
-        return End(exit_code=state["ExitCode"], out_of_memory=bool(state["OOMKilled"]), detail=detail)
-
-    async def remove(self) -> None:
-        """Remove it, running or not, with its volumes."""
-        if self._writer:
-            self._writer.close()
-        with contextlib.suppress(NoContainer):  # it is gone, or its removal is under way
-            await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)
+        with tempfile.TemporaryDirectory(prefix="homie-probe-", ignore_cleanup_errors=True) as closed:
+            folder = Path(closed, "open")
+            await asyncio.to_thread(_make_open, folder)
+            profile = probe_profile(folder, self.image, self._inside, limits, self._seccomp, PROBE, self._dialect)
+            try:
+                end, output = await self._run(profile, PROBE_TIMEOUT)
+                if end.exit_code != 0:
+                    raise SandboxError(end.detail or f"it ended with {end.exit_code}")
+                probed = msgspec.json.decode(output, type=Probed)
+                here = await asyncio.to_thread(user_here, folder, os.getuid())
+                return Tried(fit(probed), limited(probed), here)
+            except (SandboxError, msgspec.DecodeError) as error:
+                raise SandboxError(
+                    f"jobs cannot run in {self.image}: {error}; set container_base_image to an image "
+                    "with Python 3.11 or newer on glibc, such as python:3.12-slim"
+                ) from error
 
 
 def _write_etc(folder: Path, user: User) -> None:
@@ -217,3 +210,9 @@ def _write_etc(folder: Path, user: User) -> None:
     for name, content in etc_files(user).items():
         (folder / name).write_text(content)
         (folder / name).chmod(0o644)
+
+
+def _make_open(folder: Path) -> None:
+    """Make a folder that anybody who gets there may write to."""
+    folder.mkdir()
+    folder.chmod(0o777)

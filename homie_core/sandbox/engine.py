@@ -1,4 +1,4 @@
-"""A Docker engine, spoken to from asyncio: its calls, streams to its containers, and errors with the way out."""
+"""A container engine, spoken to from asyncio: its calls, streams to its containers, errors with the way out."""
 
 import asyncio
 import os
@@ -21,6 +21,8 @@ Made = TypeVar("Made", bound=asyncio.Protocol)
 
 TIMEOUT = 60
 """Seconds for one answer of the engine."""
+IMPROPER = "container state improper"
+"""What Podman calls 500 and Docker 409."""
 
 NOT_INSTALLED = (
     "there is no Docker engine on this machine: install one (Debian, Ubuntu: `sudo apt install docker.io`; "
@@ -64,19 +66,20 @@ class Engine:
         try:
             return await function(*args, **options)
         except Refused as error:
-            kind = NoContainer if error.status in (404, 409) else SandboxError
-            raise kind(f"the Docker engine refused: {error}") from error
+            gone = error.status in (404, 409) or IMPROPER in str(error)
+            kind = NoContainer if gone else SandboxError
+            raise kind(f"the container engine refused: {error}") from error
         except TimeoutError as error:
-            raise SandboxError(f"the Docker engine has not answered within {TIMEOUT} s") from error
+            raise SandboxError(f"the container engine has not answered within {TIMEOUT} s") from error
         except (aiohttp.ClientError, msgspec.DecodeError, OSError) as error:
-            raise SandboxError(f"the Docker engine does not answer as it should: {error}") from error
+            raise SandboxError(f"the container engine does not answer as it should: {error}") from error
 
     async def attach(self, container: str) -> tuple[Attached, asyncio.StreamWriter]:
         """Connect to the container's stdin, stdout and stderr, from now on."""
         try:
             transport, attached = await self._open(lambda: Attached(self._path(container)))
         except OSError as error:
-            raise SandboxError(_way_out(error).format(url=self.url)) from error
+            raise SandboxError(f"the container engine at {self.url} does not answer any more: {error}") from error
         try:
             async with asyncio.timeout(TIMEOUT):
                 await attached.upgraded
@@ -113,7 +116,7 @@ class Engine:
             return await loop.create_unix_connection(make, address.path)
         if address.scheme in ("tcp", "http") and address.hostname:
             return await loop.create_connection(make, address.hostname, address.port or PORT)
-        raise SandboxError(f"Docker engines are used over unix:// and tcp:// only, not {self.url}")
+        raise SandboxError(f"container engines are used over unix:// and tcp:// only, not {self.url}")
 
 
 def _usual_url() -> str:

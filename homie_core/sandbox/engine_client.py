@@ -1,4 +1,4 @@
-"""What is asked of a Docker engine while jobs come and go: a few calls of its HTTP API, over aiohttp.
+"""What is asked of an engine while jobs come and go: a few calls of Docker's HTTP API, over aiohttp.
 
 The names and arguments are those of docker-py's APIClient, which would do the same with requests in threads: 8 MB
 in a daemon that is to cost its owner nothing while nobody needs it. Images are pulled by docker-py, see pull.py.
@@ -25,6 +25,7 @@ _CONTAINER = {
     "labels": "Labels",
     "network_disabled": "NetworkDisabled",
     "stdin_open": "OpenStdin",
+    "stop_timeout": "StopTimeout",
     "user": "User",
     "working_dir": "WorkingDir",
 }
@@ -47,6 +48,7 @@ _HOST = {
     "shm_size": "ShmSize",
     "tmpfs": "Tmpfs",
     "ulimits": "Ulimits",
+    "userns_mode": "UsernsMode",
 }
 _INNER = {
     "capabilities": "Capabilities",

@@ -1,11 +1,13 @@
 """What a container of ours may do, as the arguments that create it. Pure: the same box gives the same profile."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from homie_core.model.job import Limits
 from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, SPOOL, WORK, Box
+from homie_core.sandbox.dialect import DOCKER, Dialect
 
 NODE_LABEL = "homie.node"
 JOB_LABEL = "homie.job"
@@ -14,14 +16,18 @@ ETC = ("passwd", "group", "hosts")
 MAIN = "homie_core/runner/__main__.py"
 MAX_FILE = 64 << 30
 """Bytes of one file: a backstop, since a bind mount has no limit of its own."""
+MAX_PROCESSES = 16384
+"""Processes of all jobs together, where an engine must be told one: no limit of ours."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Whom the processes inside are, on the host as well: never root for a job."""
+    """Whom the processes inside are: never the host's root for a job."""
 
     uid: int
     gid: int
+    namespace: str = ""
+    """The user namespace to ask for; empty: the engine's own choice. `host`: none. Else one of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,19 @@ class Profile:
     host: dict[str, Any]
 
 
-def job_profile(box: Box, image: str, user: User, runner: Path, seccomp: str) -> Profile:
+def job_profile(
+    box: Box,
+    image: str,
+    user: User,
+    runner: Path,
+    seccomp: str,
+    dialect: Dialect = DOCKER,
+    limited: bool = True,
+) -> Profile:
     """Return the profile of a job's sandbox; `box.folder` holds `etc/` as `etc_files` gives it.
 
-    `runner` is the host's folder that has homie_core in it; `seccomp` the profile as JSON text.
+    `runner` is the host's folder that has homie_core in it; `seccomp` the profile as JSON text, or its
+    path, as the engine's dialect wants it. An engine that drops limits (not `limited`) leaves some to the runner.
     """
     package = MAIN.rpartition("/")[0]
     mounts = [
@@ -45,11 +60,23 @@ def job_profile(box: Box, image: str, user: User, runner: Path, seccomp: str) ->
         *(_mount(box.folder / "etc" / name, f"/etc/{name}") for name in ETC),
         *(_mount(path, f"{ENVIRONMENTS}/{number}") for number, path in enumerate(box.environments)),
     ]
-    confined = confinement(image, user, box.limits, seccomp)
+    confined = confinement(image, user, box.limits, seccomp, dialect)
+    asked: dict[str, Any] = {}
+    if not dialect.tells_memory:
+        asked["tell_memory"] = True
+    if not limited:
+        asked["rlimits"] = {limit["Name"]: limit["Hard"] for limit in confined.host["ulimits"]}
     return Profile(
         container={
             **confined.container,
-            "entrypoint": ["python3", "-I", "-S", f"{RUNNER}/{MAIN}", SPOOL],
+            "entrypoint": [
+                "python3",
+                "-I",
+                "-S",
+                f"{RUNNER}/{MAIN}",
+                SPOOL,
+                *([json.dumps(asked)] if asked else []),
+            ],
             "working_dir": WORK,
             "stdin_open": True,
             "labels": {NODE_LABEL: box.node, JOB_LABEL: box.job},
@@ -64,9 +91,21 @@ def job_profile(box: Box, image: str, user: User, runner: Path, seccomp: str) ->
     )
 
 
-def compile_profile(folder: Path, image: str, user: User, seccomp: str) -> Profile:
+def probe_profile(
+    folder: Path, image: str, user: User, limits: Limits, seccomp: str, probe: str, dialect: Dialect = DOCKER
+) -> Profile:
+    """Return the profile that runs a Python program of ours, which can write to this folder."""
+    confined = confinement(image, user, limits, seccomp, dialect)
+    return Profile(
+        container={**confined.container, "entrypoint": ["python3", "-I", "-S", "-c", probe]},
+        host={**confined.host, "mounts": [_mount(folder, WORK, writable=True)]},
+    )
+
+
+def compile_profile(folder: Path, image: str, user: User, seccomp: str, dialect: Dialect = DOCKER) -> Profile:
     """Return the profile that compiles a folder of packages to bytecode, for this image's Python."""
-    confined = confinement(image, user, Limits(cpus=1, memory=1 << 30, timeout=600, tmp=16 << 20), seccomp)
+    limits = Limits(cpus=1, memory=1 << 30, timeout=600, tmp=16 << 20)
+    confined = confinement(image, user, limits, seccomp, dialect)
     # Unchecked: the environment never changes, and checking costs a stat per import.
     compiling = ["-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash", f"{ENVIRONMENTS}/0"]
     return Profile(
@@ -75,12 +114,17 @@ def compile_profile(folder: Path, image: str, user: User, seccomp: str) -> Profi
     )
 
 
-def confinement(image: str, user: User, limits: Limits, seccomp: str) -> Profile:
+def confinement(image: str, user: User, limits: Limits, seccomp: str, dialect: Dialect = DOCKER) -> Profile:
     """Return what every container of ours has in common: no network, no privilege, capped everything.
 
     There is no init: the runner is process 1, which nothing inside can kill, and which reaches all others.
     """
-    who = f"uid={user.uid},gid={user.gid}"
+    tmp = f"rw,nosuid,nodev,exec,size={limits.tmp},mode=1777"
+    if dialect.tmpfs_limits:
+        tmp += f",nr_inodes=10k,uid={user.uid},gid={user.gid}"
+    ulimits = [_ulimit("nofile", limits.open_files), _ulimit("fsize", MAX_FILE), _ulimit("core", 0)]
+    if dialect.processes:  # in a user namespace of its own they are the job's alone
+        ulimits.append(_ulimit("nproc", limits.pids if user.namespace == dialect.keep_id else MAX_PROCESSES))
     return Profile(
         container={
             "image": image,
@@ -89,7 +133,8 @@ def confinement(image: str, user: User, limits: Limits, seccomp: str) -> Profile
             "hostname": HOSTNAME,
             "network_disabled": True,
             "detach": True,
-            "healthcheck": {"test": ["NONE"]},
+            "stop_timeout": 0,  # Podman asks before it removes by force, and waits for so long
+            **({"healthcheck": {"test": ["NONE"]}} if dialect.healthcheck else {}),
             "use_config_proxy": False,  # its address may hold the owner's password
         },
         host={
@@ -107,21 +152,18 @@ def confinement(image: str, user: User, limits: Limits, seccomp: str) -> Profile
             "cpu_quota": max(1000, round(limits.cpus * 100_000)),
             "pids_limit": limits.pids,
             "oom_score_adj": 1000,
-            "ulimits": [
-                _ulimit("nofile", limits.open_files),
-                _ulimit("fsize", MAX_FILE),
-                _ulimit("core", 0),
-            ],
-            "tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,size={limits.tmp},mode=1777,nr_inodes=10k,{who}"},  # noqa: S108
+            "ulimits": ulimits,
+            "tmpfs": {"/tmp": tmp, **dict.fromkeys(dialect.closed, "ro,size=4k")},  # noqa: S108
         },
     )
 
 
 def etc_files(user: User) -> dict[str, str]:
     """Return what /etc needs, so that a user without a name, or localhost, is no surprise to a program."""
+    job = f"job:x:{user.uid}:{user.gid}:job:/tmp:/bin/sh\n"
     return {
-        "passwd": f"root:x:0:0:root:/root:/sbin/nologin\njob:x:{user.uid}:{user.gid}:job:/tmp:/bin/sh\n",
-        "group": f"root:x:0:\njob:x:{user.gid}:\n",
+        "passwd": job if user.uid == 0 else f"root:x:0:0:root:/root:/sbin/nologin\n{job}",
+        "group": f"job:x:{user.gid}:\n" if user.gid == 0 else f"root:x:0:\njob:x:{user.gid}:\n",
         "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n",
     }
 

@@ -73,7 +73,7 @@ def main(url: str, image: str) -> None:
         for percent in percents(client.pull(image, stream=True, decode=True)):
             print(json.dumps({"percent": percent}), flush=True)  # noqa: T201
     except APIError as error:
-        sys.exit(f"the Docker engine refused: {error.explanation or error}")
+        sys.exit(f"the container engine refused: {error.explanation or error}")
     except (SandboxError, DockerException, RequestException, OSError) as error:
         sys.exit(str(error))
 

@@ -59,6 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What the probe says; it is ours, but what it runs in may be broken: typed and bounded all the same."""
 
     uid: int
+    """0 is the host's root, not that of a user namespace."""
     capabilities: str
     privileges: str
     """NoNewPrivs."""

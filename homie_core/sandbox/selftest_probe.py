@@ -26,6 +26,13 @@ PLACES = (
 CHUNK = 1 << 20
 
 
+def who() -> int:
+    """Who it is; root of a user namespace is whom that is outside."""
+    with open("/proc/self/uid_map") as file:  # noqa: PTH123
+        first, outside, _ = file.readline().split()
+    return os.getuid() or (int(outside) if first == "0" else 0)
+
+
 def reached(port: int) -> list[str]:
     """Where it could connect. Of a datagram socket nothing is sent: the kernel only looks for a way."""
     ways = (
@@ -117,7 +124,7 @@ port, mark, pids, most, room = int(sys.argv[1]), sys.argv[2], *map(int, sys.argv
 with open("/proc/self/status") as file:  # noqa: PTH123
     status = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
 seen = {
-    "uid": os.getuid(),
+    "uid": who(),
     "capabilities": status["CapEff"].strip(),
     "privileges": status["NoNewPrivs"].strip(),
     "namespaces": {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "pid", "mnt", "ipc")},  # noqa: PTH115

@@ -71,10 +71,30 @@ def clean_state(state: object, model: str, bundles: Bundles) -> dict[str, Any]:
 
 
 def clean_update(state: object, model: str, bundles: Bundles) -> dict[str, Any]:
-    """Return what an update brings, made harmless: what a widget is, and what it links, never changes."""
+    """Return what an update brings, made harmless: what a widget is, and what it links, never changes.
+
+    The answer to a page that was loaded anew says again what the widget is, and must.
+    """
     fixed = _LINK_ENDS if model in _LINKS else frozenset()
     cleaned = clean_state(state, model, bundles)
-    return {key: cleaned[key] for key in cleaned if not key.startswith(("_model_", "_view_")) and key not in fixed}
+    if _says_again(cleaned, model):
+        return cleaned
+    return {key: cleaned[key] for key in cleaned if not key.startswith(_WHAT_IT_IS) and key not in fixed}
+
+
+_WHAT_IT_IS = ("_model_", "_view_")
+
+
+def _says_again(state: dict[str, Any], model: str) -> bool:
+    module = state.get("_model_module")
+    return (
+        model not in _LINKS
+        and state.get("_model_name") == model
+        and isinstance(module, str)
+        and module in MODULES
+        and _is_known(module, state.get("_model_module_version"))
+        and _is_view_of(model, state)
+    )
 
 
 def clean_message(kind: str, content: object, models: dict[str, str], bundles: Bundles) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import other_user
+import plain_user
 import pytest
 from attack_scripts import SMALL
 from bubblewrap_locks import BOTH, LOCKS, NEEDED_BY_OTHERS, NOT_LOCKS, PLAIN, ROOT, Confinement, parse
@@ -46,11 +46,11 @@ class Served:
 def served(user: str) -> Iterator[Served]:
     """Start it; as root, with what a daemon may have: a group, and a capability that programs inherit."""
     command, script = ["setpriv", "--inh-caps=+chown", "--", sys.executable], SERVED
-    groups, path = [INHERITED], str(other_user.ROOT)
+    groups, path = [INHERITED], str(plain_user.ROOT)
     if user == PLAIN:
-        command, script = other_user.python(), other_user.seen(SERVED)
-        groups, path = [], other_user.search_path()
-    with other_user.folder_of(other_user.UID if user == PLAIN else 0) as folder:
+        command, script = plain_user.python(), plain_user.seen(SERVED)
+        groups, path = [], plain_user.search_path()
+    with plain_user.folder_of(plain_user.UID if user == PLAIN else 0) as folder:
         folder.chmod(0o755)
         process = subprocess.Popen(
             [*command, script, folder],

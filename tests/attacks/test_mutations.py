@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attack_scripts import ATTACKS, limits_for
 
-from homie_core.sandbox.docker import JOB_UID, PACKAGE, Docker
+from homie_core.sandbox.docker import PACKAGE, Docker
+from homie_core.sandbox.owner import JOB_UID
 from homie_core.sandbox.profile import Profile, User, confinement
 
 pytestmark = [
@@ -65,7 +66,7 @@ MUTATIONS: dict[str, tuple[Callable[[Profile], None], str]] = {
     "tmp nr_inodes": (without_tmp_option("nr_inodes="), "fill_tmp_with_files"),
 }
 NOT_SEEN_FROM_INSIDE = {
-    "image", "command", "detach", "healthcheck", "use_config_proxy",
+    "image", "command", "detach", "stop_timeout", "healthcheck", "use_config_proxy",
     "ipc_mode",  # the engine's default, unless its owner set another
     "log_config", "tmpfs", "security_opt", "ulimits",
 }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from canary import Outside
 from lab_page import KEPT, Lab
 from lab_server import LabServer
-from pair import Pair
+from pair import Pair, packages_of_here
 from playwright.sync_api import BrowserContext, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or ""
@@ -46,7 +46,8 @@ FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def pair(base_image: str) -> Iterator[Pair]:
     """`desk` lends so little to each session that several fit onto a small machine."""
-    with Pair(desk={"container_cpu_limit": "0.5", "container_memory_limit": "512m"}) as pair:
+    desk = {"container_cpu_limit": "0.5", "container_memory_limit": "512m", "packages": packages_of_here()}
+    with Pair(desk=desk) as pair:
         yield pair
 
 

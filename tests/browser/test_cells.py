@@ -105,18 +105,12 @@ def test_widgets_of_a_peer_are_moved_and_pressed(lab):
     assert notebook.run(3).done().text.startswith("50\n")
 
 
-@pytest.mark.xfail(
-    reason="the answer to request_state loses _model_module in safe/widgets.py clean_update", strict=True
-)
 def test_widgets_of_a_peer_outlive_a_reload_of_the_page(lab):
     notebook = lab.open(LOAD, WIDGETS)
     notebook.run_all()
     notebook.cell(2).done().slide(2)
     notebook.save().reload()
-    try:
-        expect(notebook.cell(2).output.locator(".widget-readout")).to_have_text("5")
-    finally:
-        lab.errors.clear()
+    expect(notebook.cell(2).output.locator(".widget-readout")).to_have_text("5")
 
 
 def test_pictures_of_a_peer_are_drawn(lab):
@@ -126,3 +120,35 @@ def test_pictures_of_a_peer_are_drawn(lab):
     notebook = lab.open(LOAD, f"%%homie\n{source}")
     notebook.run_all()
     assert notebook.cell(2).done().images == [(9, 7)]
+
+
+def test_a_progress_bar_of_a_peer_moves(lab):
+    source = "from tqdm.auto import tqdm\nimport time\nfor _ in tqdm(range(20)): time.sleep(0.1)"
+    notebook = lab.open(LOAD, f"%%homie\n{source}")
+    notebook.run_all()
+    cell = notebook.cell(2)
+    expect(cell.output.get_by_text(re.compile(r"\b1?[0-9]/20")).first).to_be_visible()
+    assert cell.running
+    expect(cell.done().output.get_by_text("20/20").first).to_be_visible()
+    lab.screenshot(KEPT / "progress.png")
+
+
+def test_a_plot_of_a_peer_is_drawn(lab):
+    notebook = lab.open(LOAD, "%%homie\nimport matplotlib.pyplot as plt\nplt.plot([1, 3, 2]);")
+    notebook.run_all()
+    ((width, height),) = notebook.cell(2).done().images
+    assert width > 300
+    assert height > 200
+    lab.screenshot(KEPT / "plot.png")
+
+
+def test_a_kernel_that_is_restarted_in_mid_cell_finds_its_cell_again(lab):
+    long = "%%homie\nimport time\nkept = 7\nprint('on', flush=True)\ntime.sleep(8)\nprint('off')"
+    notebook = lab.open(LOAD, long, "%homie attach", "%%homie\nkept")
+    notebook.run(1).done()
+    notebook.run(2).shows("on")
+    notebook.restart()
+    notebook.run(1).done()
+    assert notebook.run(3).done().text.startswith("on\noff\ndesk · ")
+    assert notebook.run(4).done().text.startswith("7\n")
+    lab.screenshot(KEPT / "attached.png")

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import other_user
+import plain_user
 import pytest
 from pair import Pair
 
@@ -42,14 +42,14 @@ def test_a_plain_users_daemon_hosts_for_roots(tmp_path: Path) -> None:
     script.write_text("import os; open('made.txt', 'w').write('by desk'); print(os.getuid())\n")
     hog.write_text("import time; x = b'x' * (400 << 20); time.sleep(60)\n")
     with Pair(
-        desk_uid=other_user.UID, sandbox="bubblewrap", sandbox_pool="0", container_memory_limit="200m"
+        desk_uid=plain_user.UID, sandbox="bubblewrap", sandbox_pool="0", container_memory_limit="200m"
     ) as pair:
         done = pair.laptop.homie("run", "-n", "desk", "-o", tmp_path / "out", script)
         broken = pair.laptop.homie("run", "-n", "desk", "-o", tmp_path / "out2", hog, check=False)
         who = pair.desk.homie("whoami").stdout
         [desk] = pair.laptop.peers()
-        assert pair.desk.processes()[0].uids().real == other_user.UID
-    assert done.stdout == f"{other_user.UID}\n"
+        assert pair.desk.processes()[0].uids().real == plain_user.UID
+    assert done.stdout == f"{plain_user.UID}\n"
     assert (tmp_path / "out" / "made.txt").read_text() == "by desk"
     assert broken.returncode == 137
     assert "memory" in broken.stderr

@@ -40,9 +40,9 @@ def memory(node: Node) -> int:
 
 
 def imported(node: Node) -> set[str]:
-    """Return the packages that the daemon has loaded in its life."""
+    """Return the modules that the daemon has loaded in its life."""
     lines = (node.home / "daemon.log").read_text().splitlines()
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
+    return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
 
 
 def test_an_idle_daemon_is_small(host: Node) -> None:
@@ -60,6 +60,13 @@ def test_a_daemon_gives_back_what_a_job_needed(hosts: Pair, host: Node, tmp_path
 
 
 def test_a_daemon_loads_only_what_it_uses(host: Node) -> None:
-    loaded = imported(host)
+    loaded = {module.partition(".")[0] for module in imported(host)}
     assert {"aiohttp", "homie_core"} <= loaded
     assert loaded & NOT_NEEDED == set()
+
+
+def test_a_daemon_loads_only_the_kind_of_sandbox_that_it_uses(hosts: Pair) -> None:
+    docker = {f"homie_core.sandbox.{part}" for part in ("docker", "engine", "engine_client")}
+    others = {f"homie_core.sandbox.{part}" for part in ("bubblewrap", "podman")}
+    assert imported(hosts.desk) & (docker | others) == docker
+    assert imported(hosts.laptop) & (docker | others) == {"homie_core.sandbox.bubblewrap"}

@@ -15,15 +15,14 @@ import difflib
 import json
 import queue
 import re
+import tempfile
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from jupyter_core.paths import jupyter_runtime_dir
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import NotebookNode
@@ -65,7 +64,10 @@ async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "") -> Not
     if magic:
         notebook.cells.append(nbformat.v4.new_code_cell("%homie end"))
     where = {"metadata": {"path": str(folder)}}
-    await Client(notebook, timeout=WITHIN, kernel_name="python3", resources=where).async_execute()
+    with tempfile.TemporaryDirectory(prefix="ipc-") as sockets:
+        client = Client(notebook, timeout=WITHIN, kernel_name="python3", resources=where)
+        client.sockets = sockets
+        await client.async_execute()
     for node in notebook.cells:
         expected = "error" if FAILS in node.metadata.get("tags", ()) else "ok"
         assert node.metadata.reply == expected, f"{node.metadata.reply}, not {expected}:\n{node.source}"
@@ -84,13 +86,15 @@ class Client(NotebookClient):
 
     def __init__(self, notebook: NotebookNode, **options: Any) -> None:
         super().__init__(notebook, on_cell_executed=self._executed, **options)
+        self.sockets = ""
+        """A folder for them."""
         self._cells: dict[str, tuple[NotebookNode, int]] = {}
         self._comms: set[str] = set()
 
     def create_kernel_manager(self) -> Any:
-        """By Unix sockets: a TCP port that was free may be somebody else's when the kernel takes it."""
+        """Speak over sockets of files: of two kernels that start at once, one may find its TCP port taken."""
         manager = super().create_kernel_manager()
-        manager.transport, manager.ip = "ipc", f"{jupyter_runtime_dir()}/{uuid.uuid4().hex[:8]}"
+        manager.transport, manager.ip = "ipc", f"{self.sockets}/kernel"
         return manager
 
     async def async_start_new_kernel_client(self) -> Any:

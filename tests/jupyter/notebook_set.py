@@ -6,9 +6,6 @@ chance, or on the line numbers of the standard library.
 
 from notebook_runs import Cell
 
-PACKAGES = ("ipykernel", "ipython", "ipywidgets", "jinja2", "matplotlib", "pandas", "rich", "sympy", "tqdm")
-"""What must be the same on both sides."""
-
 Cells = list[str | Cell]
 
 TEXT: dict[str, Cells] = {

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from notebook_runs import difference, filtered, run
-from notebook_set import NOTEBOOKS, OPEN, PACKAGES, TRUSTED
-from pair import Pair
+from notebook_set import NOTEBOOKS, OPEN, TRUSTED
+from pair import Pair, packages_of_here
 
 MAGIC = "%%homie"
 MATPLOTLIB = Path(__file__).parents[2] / ".cache" / "test" / "matplotlib"
@@ -26,7 +25,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def pair(base_image: str) -> Iterator[Pair]:
     desk = {
-        "packages": ", ".join(f"{name}=={version(name)}" for name in PACKAGES),
+        "packages": packages_of_here(),
         # The session of a notebook that failed must not keep the next one waiting for long.
         "session_idle_timeout": "30",
     }
@@ -43,10 +42,9 @@ def trusted(pair: Pair) -> Iterator[None]:
 
 
 @pytest.fixture
-def twice(pair, tmp_path, short_tmp, monkeypatch):
+def twice(pair, tmp_path, monkeypatch):
     """`await twice(cells)`: run them here, and with the magic on top; return both notebooks."""
     monkeypatch.setenv("HOMIE_HOME", str(pair.laptop.home))
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(short_tmp))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("MPLCONFIGDIR", str(MATPLOTLIB))
 

@@ -5,25 +5,40 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from podman_lab import IMAGE, PodmanLab, missing_podman, scratch
 from sandbox_lab import NODE, Lab
 
 from homie_core.sandbox.base import Interpreter
 from homie_core.sandbox.bubblewrap import Bubblewrap
 from homie_core.sandbox.docker import Docker
 from homie_core.sandbox.environments import Environments
+from homie_core.sandbox.podman import Podman
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
 Prepared = tuple[Docker | Bubblewrap, Interpreter]
 
 
-@pytest.fixture(scope="session", params=["docker", "bubblewrap"])
+@pytest.fixture(scope="session")
+def podman_lab() -> Iterator[PodmanLab]:
+    """A Podman of this test run alone, with the base image; its engine does not run yet."""
+    if missing := missing_podman():
+        pytest.skip(missing)
+    with scratch("hp-") as folder, PodmanLab(folder) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session", params=["docker", "podman", "bubblewrap"])
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
     """Each backend in turn; for one alone: `@pytest.mark.parametrize("prepared", ["docker"], indirect=True)`."""
     backend: Docker | Bubblewrap
-    if request.param == "docker":
-        backend = Docker(request.getfixturevalue("base_image"))
-    else:
-        backend = Bubblewrap(tmp_path_factory.mktemp("sandboxes"))
+    match request.param:
+        case "docker":
+            backend = Docker(request.getfixturevalue("base_image"))
+        case "podman":
+            lab = request.getfixturevalue("podman_lab")
+            backend = Podman(IMAGE, lab.folder, url=lab.start())
+        case _:
+            backend = Bubblewrap(tmp_path_factory.mktemp("sandboxes"))
     interpreter = asyncio.run(backend.prepare(print))
     yield backend, interpreter
     assert asyncio.run(backend.sweep(NODE, frozenset())) == 0, "a test left a sandbox behind"

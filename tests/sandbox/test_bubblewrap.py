@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-import other_user
+import plain_user
 import pytest
 from sandbox_lab import NODE, Lab
 
@@ -57,11 +57,11 @@ asyncio.run(main())
 
 @pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
 def test_a_plain_user_lends_as_well() -> None:
-    with other_user.folder_of() as folder:
+    with plain_user.folder_of() as folder:
         done = subprocess.run(
-            [*other_user.python(), "-c", AS_PLAIN_USER, folder, other_user.seen(Path(__file__).parent)],
+            [*plain_user.python(), "-c", AS_PLAIN_USER, folder, plain_user.seen(Path(__file__).parent)],
             cwd="/",
-            env={"PYTHONPATH": other_user.search_path(), "PATH": "/usr/bin:/bin"},
+            env={"PYTHONPATH": plain_user.search_path(), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=60,
@@ -69,7 +69,7 @@ def test_a_plain_user_lends_as_well() -> None:
         )
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout)
-    assert told["who"][0] == told["uid"] == other_user.UID
+    assert told["who"][0] == told["uid"] == plain_user.UID
     assert told["who"][1] == ["0" * 16] * 5 + ["1", "2"]
     assert (told["who"][3], told["who"][4], told["err"]) == (["lo"], "1000", "")
     assert told["forks"] == f"Resource temporarily unavailable {16 - 2}\n"

@@ -89,7 +89,12 @@ def config(**settings: Any) -> Config:
 
 @pytest.mark.parametrize(
     ("wish", "names"),
-    [("auto", ["docker", "bubblewrap"]), ("docker", ["docker"]), ("bubblewrap", ["bubblewrap"])],
+    [
+        ("auto", ["docker", "podman", "bubblewrap"]),
+        ("docker", ["docker"]),
+        ("podman", ["podman"]),
+        ("bubblewrap", ["bubblewrap"]),
+    ],
 )
 def test_the_owners_wish(wish: str, names: list[str], tmp_path: Path) -> None:
     assert list(candidates(config(sandbox=wish), tmp_path)) == names

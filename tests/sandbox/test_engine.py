@@ -13,8 +13,9 @@ from homie_core.model.errors import SandboxError
 from homie_core.model.job import FileRef, JobSpec, Kind, Limits
 from homie_core.sandbox import attached, engine, image, program
 from homie_core.sandbox.base import Box, Interpreter
+from homie_core.sandbox.dialect import DOCKER, PODMAN, Dialect, dialect_of
 from homie_core.sandbox.docker import Docker
-from homie_core.sandbox.image import Probed, fit, refuse_unfit
+from homie_core.sandbox.image import Probed, fit, limited, refuse_runtime, refuse_unfit
 from homie_core.sandbox.profile import User, confinement, etc_files, job_profile
 from homie_core.sandbox.pull import percents
 
@@ -93,7 +94,6 @@ def test_a_fit_image() -> None:
         ({"confined": ("0", "2", "0" * 16)}, "privileges"),
         ({"confined": ("1", "0", "0" * 16)}, "privileges"),
         ({"confined": ("1", "2", "00000000a80425fb")}, "privileges"),
-        ({"memory": "max"}, "did not limit its memory"),
     ],
 )
 def test_an_image_that_is_not_fit(changes: dict[str, object], why: str) -> None:
@@ -106,8 +106,50 @@ def test_an_engine_that_is_not_fit() -> None:
     refuse_unfit(able)
     with pytest.raises(SandboxError, match=r"cannot limit .*\(MemoryLimit\)"):
         refuse_unfit({**able, "MemoryLimit": False})
-    with pytest.raises(SandboxError, match="rootless"):
-        refuse_unfit({**able, "SecurityOptions": ["name=seccomp", "name=rootless"]})
+    refuse_unfit({**able, "MemoryLimit": False, "SecurityOptions": ["name=rootless"]})
+
+
+def test_an_engine_that_does_not_limit_memory_is_noticed() -> None:
+    assert limited(probed())
+    assert not limited(probed(memory="max"))
+
+
+def test_a_runtime_that_the_engine_does_not_know() -> None:
+    info = {"Runtimes": {"runc": {}, "crun": {}}, "DefaultRuntime": "crun"}
+    for runtime in ("", "runc", "crun", "io.containerd.kata.v2"):
+        refuse_runtime(runtime, info, DOCKER)
+    with pytest.raises(
+        SandboxError, match=r"sandbox_runtime is runsc, and docker runs .* with crun or runc: install"
+    ):
+        refuse_runtime("runsc", info, DOCKER)
+    refuse_runtime("crun", info, PODMAN)
+    with pytest.raises(SandboxError, match="sandbox_runtime is runc, and podman runs containers with crun"):
+        refuse_runtime("runc", info, PODMAN)
+
+
+@pytest.mark.parametrize(
+    ("parts", "dialect"), [(["Engine", "containerd"], DOCKER), (["Podman Engine", "Conmon"], PODMAN), ([], DOCKER)]
+)
+def test_an_engine_is_told_by_what_it_says(parts: list[str], dialect: Dialect) -> None:
+    assert dialect_of({"Components": [{"Name": part} for part in parts]}) is dialect
+    assert dialect_of({"Components": None}) is DOCKER
+
+
+def test_what_podman_is_asked_otherwise() -> None:
+    limits = Limits(cpus=1, memory=1 << 30, timeout=1, tmp=99, pids=7)
+    made = confinement("image", USER, limits, "/seccomp.json", PODMAN)
+    assert made.host["tmpfs"] == {
+        "/tmp": "rw,nosuid,nodev,exec,size=99,mode=1777", "/run": "ro,size=4k", "/var/tmp": "ro,size=4k"
+    }  # fmt: skip
+    assert "healthcheck" not in made.container
+    assert made.host["security_opt"] == ["no-new-privileges:true", "seccomp=/seccomp.json"]
+    assert {"Name": "nproc", "Soft": 16384, "Hard": 16384} in made.host["ulimits"]
+    kept = confinement("image", User(1000, 1000, "keep-id"), limits, "/seccomp.json", PODMAN)
+    assert {"Name": "nproc", "Soft": 7, "Hard": 7} in kept.host["ulimits"], "its user namespace is its own"
+    asked = job_profile(BOX, "image", USER, Path("/site"), "", PODMAN).container["entrypoint"]
+    assert json.loads(asked[-1]) == {"tell_memory": True}
+    asked = job_profile(BOX, "image", USER, Path("/site"), "", limited=False).container["entrypoint"]
+    assert json.loads(asked[-1]) == {"rlimits": {"nofile": 1024, "fsize": 64 << 30, "core": 0}}
 
 
 def test_progress_of_a_pull_only_grows() -> None:
@@ -132,7 +174,7 @@ def test_progress_of_a_pull_only_grows() -> None:
 async def test_an_image_that_nobody_has(base_image: str) -> None:
     said: list[str] = []
     backend = Docker("localhost:1/no/such:image")
-    with pytest.raises(SandboxError, match=r"localhost:1"):
+    with pytest.raises(SandboxError, match=r"cannot be pulled \(.*localhost:1.*\)\. Is this machine online"):
         await backend.prepare(said.append)
     await asyncio.sleep(0)
     assert said == ["pulling localhost:1/no/such:image"]
@@ -162,6 +204,7 @@ def test_profile_of_a_job() -> None:
         "network_disabled": True,
         "stdin_open": True,
         "detach": True,
+        "stop_timeout": 0,
         "healthcheck": {"test": ["NONE"]},
         "use_config_proxy": False,
         "labels": {"homie.node": "a" * 64, "homie.job": "b" * 12},

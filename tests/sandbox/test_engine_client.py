@@ -13,18 +13,19 @@ from sandbox_lab import LIMITS
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.sandbox.base import Box
+from homie_core.sandbox.dialect import DOCKER, PODMAN, Dialect
 from homie_core.sandbox.engine import Engine, NoContainer
 from homie_core.sandbox.engine_client import Client, container_config
-from homie_core.sandbox.profile import Profile, User, compile_profile, job_profile
+from homie_core.sandbox.profile import Profile, User, compile_profile, job_profile, probe_profile
 from homie_core.sandbox.pull import pull
 
 API = "1.41"
 USER = User(10001, 10001)
 
 
-def job(limits: Limits) -> Profile:
+def job(limits: Limits, dialect: Dialect = DOCKER, limited: bool = True) -> Profile:
     box = Box(node="a" * 64, job="b" * 12, limits=limits, folder=Path("/box"), environments=(Path("/env"),))
-    return job_profile(box, "image", USER, Path("/site"), "{}")
+    return job_profile(box, "image", USER, Path("/site"), "{}", dialect, limited)
 
 
 CARDS = Limits(cpus=1.5, memory=1 << 30, timeout=9, gpus=("GPU-1", "GPU-2"))
@@ -43,19 +44,31 @@ def given(config: Any) -> Any:
 
 @pytest.mark.parametrize(
     "profile",
-    [job(LIMITS), job(CARDS), compile_profile(Path("/env"), "image", USER, "{}")],
-    ids=["job", "job with cards", "compile"],
+    [
+        job(LIMITS),
+        job(CARDS),
+        job(LIMITS, PODMAN),
+        job(LIMITS, PODMAN, limited=False),
+        compile_profile(Path("/env"), "image", USER, "{}"),
+        probe_profile(Path("/probe"), "image", USER, LIMITS, "/seccomp.json", "print()", PODMAN),
+    ],
+    ids=["job", "job with cards", "podman", "podman without limits", "compile", "probe"],
 )
-@pytest.mark.parametrize("runtime", [None, "runsc"])
-def test_containers_are_those_that_docker_py_would_make(profile: Profile, runtime: str | None) -> None:
+@pytest.mark.parametrize("own", [{}, {"runtime": "runsc"}, {"userns_mode": "host"}], ids=str)
+def test_containers_are_those_that_docker_py_would_make(profile: Profile, own: dict[str, str]) -> None:
     theirs = {name: value for name, value in profile.container.items() if name != "use_config_proxy"}
-    host = HostConfig(version=API, runtime=runtime, **profile.host)
+    host = HostConfig(version=API, **profile.host, **own)
     expected = given(ContainerConfig(API, **theirs, host_config=host))
-    ours = container_config(
-        **profile.container, host_config=Client.create_host_config(**profile.host, runtime=runtime)
-    )
+    ours = container_config(**profile.container, host_config=Client.create_host_config(**profile.host, **own))
     assert given(ours) == expected
     assert expected["HostConfig"]["ReadonlyRootfs"] is True
+    assert expected["StopTimeout"] == 0
+
+
+def test_a_user_namespace_that_docker_py_does_not_know() -> None:
+    with pytest.raises(ValueError, match="userns_mode"):
+        HostConfig(version=API, userns_mode="keep-id")
+    assert Client.create_host_config(userns_mode="keep-id", runtime=None) == {"UsernsMode": "keep-id"}
 
 
 def test_an_argument_that_nobody_knows_is_never_left_out() -> None:
@@ -130,6 +143,11 @@ async def test_an_engine_at_a_port() -> None:
             "refused: No such container",
         ),
         (answer('{"message": "is not running"}', "409 Conflict"), NoContainer, "refused: is not running"),
+        (
+            answer('{"message": "can only kill running: container state improper"}', "500 Server Error"),
+            NoContainer,
+            "refused: can only kill",
+        ),
         (answer("no JSON", "500 Server Error"), SandboxError, "refused: no JSON"),
         (answer("no JSON"), SandboxError, "does not answer as it should"),
         (b"220 mail.example ESMTP\r\n", SandboxError, "does not answer as it should"),

@@ -1,7 +1,10 @@
 """Cells in a session on another node, seen from the notebook."""
 
+import os
 import random
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -289,3 +292,22 @@ def test_the_second_stop_leaves_a_cell_to_itself(start_kernel, tmp_path):
         assert "still runs on desk" in kernel.asked[-1]["prompt"]
         assert kernel.run("%homie attach").stream() == "off\n"
         kernel.run("%homie end")
+
+
+def test_a_plain_ipython_in_a_terminal_shows_text(pair, tmp_path):
+    cells = ["%load_ext homie_jupyter", "%%homie\nprint('\\x1b[2Jthere')\n6 * 7", "%%homie\n1 / 0", "%homie end"]
+    script = "".join(f"get_ipython().run_cell({cell!r})\n" for cell in cells)
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c", script],
+        env={**os.environ, "HOMIE_HOME": str(pair.laptop.home), "IPYTHONDIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "there\n" in done.stdout
+    assert "\x1b[2J" not in done.stdout, "nobody moves my cursor"
+    assert "42\n" in done.stdout
+    assert "ZeroDivisionError: division by zero" in plain(done.stdout + done.stderr)
+    assert "main on desk has ended" in done.stdout

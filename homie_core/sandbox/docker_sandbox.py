@@ -1,0 +1,110 @@
+"""One container of an engine that speaks Docker's API, as a sandbox."""
+
+import asyncio
+import contextlib
+
+from homie_core.model.errors import SandboxError
+from homie_core.model.job import Limits
+from homie_core.runner.frames import OUT_OF_MEMORY
+from homie_core.sandbox import process_tree
+from homie_core.sandbox.base import End
+from homie_core.sandbox.engine import Engine, NoContainer
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the memory of a job whose engine does not limit it."""
+
+
+class DockerSandbox:
+    """One container. `watched` is the memory, in bytes, that it may use where its engine does not limit it."""
+
+    def __init__(self, engine: Engine, container: str, watched: int | None = None) -> None:
+        self._engine = engine
+        self._container = container
+        self._watched = watched
+        self._watching: asyncio.Task[None] | None = None
+        self._too_much = False
+        self._writer: asyncio.StreamWriter | None = None
+        self._errors = bytearray()
+
+    async def start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Start it; attached before, so that nothing is missed."""
+        streams = await self.attach()
+        try:
+            await self._engine.call(self._engine.client.start, self._container)
+            if self._watched is not None:
+                found = await self._engine.call(self._engine.client.inspect_container, self._container)
+                watch = self._watch(found["State"]["Pid"])
+                self._watching = asyncio.create_task(watch, name=f"watch {self._container[:12]}")
+        except BaseException:
+            streams[1].close()
+            raise
+        return streams
+
+    async def attach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a new stream to its runner, which may have been running for long."""
+        attached, writer = await self._engine.attach(self._container)
+        if self._writer:
+            self._writer.close()
+        self._writer, self._errors = writer, attached.errors
+        return attached.reader, writer
+
+    async def limit(self, limits: Limits) -> None:
+        """Apply other limits for cores, memory and processes."""
+        engine = self._engine
+        if self._watched is not None:
+            self._watched = limits.memory
+            return
+        await engine.call(
+            engine.client.update_container,
+            self._container,
+            mem_limit=limits.memory,
+            memswap_limit=limits.memory,
+            cpu_quota=max(1000, round(limits.cpus * 100_000)),
+        )
+
+    async def freeze(self, frozen: bool) -> None:
+        """Stop it where it is, or let it go on."""
+        client = self._engine.client
+        await self._engine.call(client.pause if frozen else client.unpause, self._container)
+
+    async def kill(self) -> None:
+        """End all its processes now."""
+        with contextlib.suppress(NoContainer):  # it has ended, or was never started
+            await self._engine.call(self._engine.client.kill, self._container)
+
+    async def end(self) -> End:
+        """Wait until it has ended; an engine that is gone does not know how."""
+        await self._engine.wait(self._container)
+        detail = self._errors.decode(errors="replace").strip()
+        try:
+            found = await self._engine.call(self._engine.client.inspect_container, self._container)
+        except SandboxError:
+            return End(exit_code=None, detail=detail)
+        state = found["State"]
+        if state["Running"]:
+            return End(exit_code=None, detail="the container engine stopped answering")
+        told = state["ExitCode"] == OUT_OF_MEMORY
+        memory = bool(state["OOMKilled"]) or self._too_much or told
+        return End(exit_code=0 if told else state["ExitCode"], out_of_memory=memory, detail=detail)
+
+    async def remove(self) -> None:
+        """Remove it, running or not, with its volumes."""
+        if self._watching:
+            self._watching.cancel()
+        if self._writer:
+            self._writer.close()
+        with contextlib.suppress(NoContainer):  # it is gone, or its removal is under way
+            await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)
+
+    async def _watch(self, pid: int) -> None:
+        """Kill the job once it uses more than it may; for a moment, it may."""
+        began = await asyncio.to_thread(process_tree.started_at, pid)
+        while began and self._watched is not None:
+            used = await asyncio.to_thread(process_tree.memory, pid, self._watched)
+            if began != await asyncio.to_thread(process_tree.started_at, pid):
+                return
+            if used > self._watched:
+                self._too_much = True
+                await self.kill()
+                return
+            await asyncio.sleep(LOOK_EVERY)
