@@ -76,12 +76,13 @@ class Notebook:
     def attach(self, name: str | None, header: Header, mailbox: Mailbox) -> Session:
         """Return a session, whose running cell now shows under this header. Raises HomieError."""
         session = self._named(name) if name else self.current
-        if session is None:
-            session = self._found_again(name or MAIN)
+        if session is not None:
+            session.attach(header, mailbox)
+        else:
+            session = self._found_again(name or MAIN, (header, mailbox))
             if session is None:
                 raise HomieError("nothing of this notebook's runs anywhere; see `%homie sessions`")
             self._open[session.name] = session
-        session.attach(header, mailbox)
         return self._using(session)
 
     def first_cell(self, session: Session) -> bool:
@@ -152,13 +153,14 @@ class Notebook:
         self._new.add(job)
         return Session(name, self.client(), self.publisher, request)
 
-    def _found_again(self, name: str) -> Session | None:
+    def _found_again(self, name: str, attaching: tuple[Header, Mailbox] | None = None) -> Session | None:
         """Return a session that an earlier kernel of this notebook left open."""
         view = self.left_open().get(name)
         if view is None:
             return None
         results = str((Path("homie-results") / view.id).absolute())
-        return Session(name, self.client(), self.publisher, Follow(job=view.id, after=-1, results=results))
+        follow = Follow(job=view.id, after=-1, results=results)
+        return Session(name, self.client(), self.publisher, follow, attaching)
 
     def left_open(self) -> dict[str, JobView]:
         """Return what earlier kernels of this notebook left open, by name."""

@@ -37,8 +37,15 @@ from homie_jupyter.safe import Filter
 class Session:
     """A session that is open, or was."""
 
-    def __init__(self, name: str, client: Client, publisher: Publisher, opening: RunRequest | Follow) -> None:
-        """Open it, or see it again. Raises DaemonUnreachable."""
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        publisher: Publisher,
+        opening: RunRequest | Follow,
+        attaching: tuple[Header, Mailbox] | None = None,
+    ) -> None:
+        """Open it, or see it again; `attaching` is who shows its newest cell then. Raises DaemonUnreachable."""
         self.name = name
         self.job: JobId = opening.job if isinstance(opening, Follow) else opening.id
         self.asked = opening.ask if isinstance(opening, RunRequest) else Ask()
@@ -62,7 +69,7 @@ class Session:
         self._placed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._runs = self._newest = ""
         """The cell that its kernel runs, and the newest it ever ran."""
-        self._attaching: tuple[Header, Mailbox] | None = None
+        self._attaching = attaching
         """Who waits for the beginning of the newest cell, in a session that is seen again."""
         self._lock = threading.Lock()
         self._restarted = threading.Event()
@@ -156,12 +163,9 @@ class Session:
     def attach(self, header: Header, mailbox: Mailbox) -> None:
         """Let the cell that runs show under this header, and its letters come into this mailbox."""
         with self._lock:
-            if self._runs:
-                self._show_again(self._runs, header, mailbox)
-            elif self._newest:
+            if not self._runs:
                 raise HomieError(f"nothing runs in the session {self.name} on {self.peer}")
-            else:
-                self._attaching = header, mailbox
+            self._show_again(self._runs, header, mailbox)
 
     def leave(self, mailbox: Mailbox) -> None:
         """Nobody reads this mailbox any more."""
