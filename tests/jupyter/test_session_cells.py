@@ -146,7 +146,7 @@ def test_interrupts_at_random_moments(kernel: LocalKernel):
     interrupted = 0
     for number in range(20):
         id = kernel.start(
-            f"%%homie\nimport time\nprint('on')\nfor i in range(350): time.sleep(0.001)\nprint('whole {number}')"
+            f"%%homie\nimport time\nprint('on')\nfor i in range(600): time.sleep(0.001)\nprint('whole {number}')"
         )
         texts, errors = "", 0
         for message in kernel.messages_of(id):
@@ -160,7 +160,7 @@ def test_interrupts_at_random_moments(kernel: LocalKernel):
         assert errors <= 1
         assert errors or "whole" in texts
         interrupted += errors
-    assert interrupted > 5
+    assert interrupted > 3
     assert not [late for late in kernel.late if "whole" in str(late["content"])], "no output in another cell"
     assert kernel.run("%%homie\n1 + 1").results == ["2"]
 
