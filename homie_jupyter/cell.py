@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, assert_never
 
@@ -153,7 +153,7 @@ class Cell:
         self._show_footer(session, first)
         self._obey(answered.reply)
         if answered.error is not None:
-            raise error_from(answered.error)
+            raise error_from(answered.error, self._publisher.harmless)
         if answered.reply.get("status") == "error":
             raise_in_silence()
 
@@ -190,13 +190,13 @@ class Cell:
         self._publisher.publish("stream", {"name": "stderr", "text": text}, {}, self._header, [])
 
 
-def error_from(content: dict[str, Any]) -> Exception:
-    """Return an exception that shows as the remote one did, under its name."""
+def error_from(content: dict[str, Any], harmless: Callable[[str], str]) -> Exception:
+    """Return an exception that shows as the remote one did, under its name, its texts made harmless."""
     name = str(content.get("ename") or "Error")[:200]
     kind = type(name if name.isidentifier() else "RemoteError", (RemoteError,), {})
     lines = content.get("traceback")
-    traceback = tuple(str(line) for line in lines) if isinstance(lines, list) else ()
-    error: Exception = kind(str(content.get("evalue") or ""), traceback)
+    traceback = tuple(harmless(str(line)) for line in lines) if isinstance(lines, list) else ()
+    error: Exception = kind(harmless(str(content.get("evalue") or "")), traceback)
     return error
 
 

@@ -39,6 +39,10 @@ class Publisher(ABC):
     def takes_input(self) -> bool:
         """Whether somebody can be asked something."""
 
+    def harmless(self, text: str) -> str:
+        """Return a peer's text as it may be shown here; a notebook's page obeys no escape sequences."""
+        return text
+
     @abstractmethod
     def ask(self, prompt: str, password: bool) -> str:
         """Ask the person; main thread only."""
@@ -121,14 +125,18 @@ class TerminalPublisher(Publisher):
     def takes_input(self) -> bool:
         return sys.stdin is not None and sys.stdin.isatty()
 
+    def harmless(self, text: str) -> str:
+        return SafeText().feed(text.encode(errors="replace"))
+
     def ask(self, prompt: str, password: bool) -> str:
         import getpass
 
+        prompt = self.harmless(prompt)
         return getpass.getpass(prompt) if password else input(prompt)
 
     def _print(self, stream: str, text: str) -> None:
         target = sys.stderr if stream == "stderr" else sys.stdout
-        target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode()))
+        target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode(errors="replace")))
         target.flush()
 
 

@@ -66,8 +66,7 @@ class Kernel(IPythonKernel):
             os.killpg(0, signal.SIGINT)  # its children too, as Jupyter does it
 
     def pre_handler_hook(self) -> None:
-        """Leave SIGINT to `_on_signal`: between two cells it does nothing."""
-        signal.signal(signal.SIGINT, self._on_signal)
+        """Leave SIGINT to `_arm`: between two cells it does nothing."""
 
     def post_handler_hook(self) -> None:
         """See above."""
@@ -77,22 +76,30 @@ class Kernel(IPythonKernel):
             return await super().do_execute(code, *args, **options)
         request = self.get_parent("shell")["header"]["msg_id"]
         try:
-            self._armed = True
+            self._arm(True)
             try:
                 if request in self._unwanted:
-                    self._armed = False  # it is interrupted once, not again while that is shown
+                    self._arm(False)  # it is interrupted once, not again while that is shown
                     code = "raise KeyboardInterrupt"
                 return await super().do_execute(code, *args, **options)
             finally:
-                self._armed = False
-        except KeyboardInterrupt:  # it hit between two lines of IPython itself
-            return await super().do_execute("raise KeyboardInterrupt", *args, **options)
+                self._arm(False)
+        except KeyboardInterrupt:
+            pass  # it hit between two lines of IPython itself
         finally:
             self._unwanted.discard(request)
+        return await super().do_execute("raise KeyboardInterrupt", *args, **options)
 
-    def _on_signal(self, *_: Any) -> None:
-        if self._armed:
-            raise KeyboardInterrupt
+    def _arm(self, armed: bool) -> None:
+        """Let SIGINT raise KeyboardInterrupt, with no frame of ours in its traceback; or do nothing."""
+        if not armed:
+            self._armed = False
+        signal.signal(signal.SIGINT, signal.default_int_handler if armed else _do_nothing)
+        self._armed = armed
+
+
+def _do_nothing(*_: Any) -> None:
+    """Take a signal that came too late; ignoring it would be inherited by the processes that cells start."""
 
 
 class App(IPKernelApp):

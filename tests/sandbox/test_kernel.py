@@ -83,11 +83,12 @@ async def test_interrupts_at_random_moments_get_one_answer_each(kernel: Kernel) 
         told = await kernel.rest(id)
         assert told.types.count("execute_reply") == 1
         assert told.types[-1] == "status" or told.types[-1] == "execute_reply"
-        assert (told.status == "ok") == (told.streams["stdout"] == "whole\n")
+        assert told.status == "error" or told.streams["stdout"] == "whole\n"
         if told.status == "error":
             interrupted += 1
             assert told.reply
             assert told.reply["ename"] == "KeyboardInterrupt"
+            assert not told.error or "kernel.py" not in "".join(told.error["traceback"]), "no frame of ours"
             # IPython 9.18 cannot format a traceback whose frame is between two lines, and then prints it instead.
             assert told.error or "Unexpected exception formatting" in told.streams["stdout"]
     assert interrupted > 50
