@@ -46,8 +46,9 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def lab(prepared: Prepared, tmp_path: Path) -> Lab:
-    return Lab(prepared[0], tmp_path)
+def lab(prepared: Prepared, tmp_path: Path) -> Iterator[Lab]:
+    yield Lab(prepared[0], tmp_path)
+    assert asyncio.run(prepared[0].sweep(NODE, frozenset())) == 0, "this test left a sandbox behind"
 
 
 @pytest.fixture(scope="session")
