@@ -8,10 +8,12 @@ from homie_core.model.job import Limits
 from homie_core.runner.frames import OUT_OF_MEMORY
 from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import End
-from homie_core.sandbox.engine import Engine, NoContainer
+from homie_core.sandbox.engine import Engine, Gone, NoContainer
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks at the memory of a job whose engine does not limit it."""
+"""Seconds between two looks at a job whose memory no engine limits, or at one that cannot be removed yet."""
+REMOVALS = 100
+"""Times that an engine is asked to remove a container that is in a state in which it does not."""
 
 
 class DockerSandbox:
@@ -93,8 +95,15 @@ class DockerSandbox:
             self._watching.cancel()
         if self._writer:
             self._writer.close()
-        with contextlib.suppress(NoContainer):  # it is gone, or its removal is under way
-            await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)
+        for _ in range(REMOVALS):
+            try:
+                await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)
+            except Gone:
+                return
+            except NoContainer:  # its removal is under way; or it begins, stops or is cleaned up, and Podman waits
+                await asyncio.sleep(LOOK_EVERY)
+            else:
+                return
 
     async def _watch(self, pid: int) -> None:
         """Kill the job once it uses more than it may; for a moment, it may."""

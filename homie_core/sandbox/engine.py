@@ -41,6 +41,10 @@ class NoContainer(SandboxError):
     """The container is gone, or not in the state that was asked for."""
 
 
+class Gone(NoContainer):
+    """There is no such container."""
+
+
 class Engine:
     """One connected engine. Whatever goes wrong comes as SandboxError."""
 
@@ -66,8 +70,11 @@ class Engine:
         try:
             return await function(*args, **options)
         except Refused as error:
-            gone = error.status in (404, 409) or IMPROPER in str(error)
-            kind = NoContainer if gone else SandboxError
+            kind: type[SandboxError] = SandboxError
+            if error.status == 404:
+                kind = Gone
+            elif error.status == 409 or IMPROPER in str(error):
+                kind = NoContainer
             raise kind(f"the container engine refused: {error}") from error
         except TimeoutError as error:
             raise SandboxError(f"the container engine has not answered within {TIMEOUT} s") from error

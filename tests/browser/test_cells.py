@@ -23,7 +23,7 @@ def test_output_comes_while_the_cell_runs_then_the_footer(lab):
     cell = notebook.cell(2).shows("first")
     assert cell.running
     assert "last" not in cell.text
-    # A session that is slow to begin says so first; the line that said it stays, empty, and its time has no decimals.
+    # A session that is slow to begin says so first, in a line that stays, empty; its time has no decimals.
     assert re.fullmatch(r"\n?first\nlast\ndesk · [\d.]+ s · session main, kept .*", cell.done().text)
     lab.screenshot(KEPT / "output.png")
 

@@ -5,13 +5,14 @@ import json
 import os
 import socket
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from sandbox_lab import LIMITS
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.job import FileRef, JobSpec, Kind, Limits
-from homie_core.sandbox import attached, engine, image, program
+from homie_core.sandbox import attached, docker_sandbox, engine, image, program
 from homie_core.sandbox.base import Box, Interpreter
 from homie_core.sandbox.dialect import DOCKER, PODMAN, Dialect, dialect_of
 from homie_core.sandbox.docker import Docker
@@ -50,6 +51,18 @@ async def test_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(engine.Engine, "_open", refuse)
     assert "sudo usermod -aG docker $USER" in await trouble(None)
+
+
+@pytest.mark.parametrize("last", [None, engine.Gone("no such container")])
+async def test_a_container_that_cannot_be_removed_yet_is_removed_later(
+    monkeypatch: pytest.MonkeyPatch, last: Exception | None
+) -> None:
+    """Podman says so of one that is just being cleaned up; without asking again it would stay for ever."""
+    monkeypatch.setattr(docker_sandbox, "LOOK_EVERY", 0.0)
+    busy = engine.NoContainer("container state improper")
+    remove = AsyncMock(side_effect=[busy, busy, last])
+    await docker_sandbox.DockerSandbox(Mock(call=remove), "c").remove()
+    assert remove.await_count == 3
 
 
 async def test_an_address_of_another_kind() -> None:

@@ -14,7 +14,7 @@ from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.sandbox.base import Box
 from homie_core.sandbox.dialect import DOCKER, PODMAN, Dialect
-from homie_core.sandbox.engine import Engine, NoContainer
+from homie_core.sandbox.engine import Engine, Gone, NoContainer
 from homie_core.sandbox.engine_client import Client, container_config
 from homie_core.sandbox.profile import Profile, User, compile_profile, job_profile, probe_profile
 from homie_core.sandbox.pull import pull
@@ -139,7 +139,7 @@ async def test_an_engine_at_a_port() -> None:
     [
         (
             answer('{"message": "No such container: c0"}', "404 Not Found"),
-            NoContainer,
+            Gone,
             "refused: No such container",
         ),
         (answer('{"message": "is not running"}', "409 Conflict"), NoContainer, "refused: is not running"),
