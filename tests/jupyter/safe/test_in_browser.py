@@ -83,12 +83,20 @@ class Notebook:
         self.page.evaluate("html => window.show(html)", html)
 
     def settle(self) -> None:
-        """Poke everything, and let what was begun come to its end: a picture of ours loads last."""
+        """Poke everything, and let what was begun come to its end: a picture of ours is asked for after it."""
         self.page.evaluate("window.poke()")
         self.page.evaluate(
             "new Promise(done => { const i = new Image(); i.onerror = done; i.src = '/last.png'; })"
         )
-        assert self.requests.pop() == HOME + "last.png"
+        self.requests.remove(HOME + "last.png")
+
+    def hears(self, wanted: str) -> None:
+        """Wait until such an address has been asked for; AssertionError after 10 s."""
+        for _ in range(200):
+            if any(wanted in url for url in self.requests):
+                return
+            self.page.wait_for_timeout(50)  # the page's events come meanwhile
+        raise AssertionError(f"nobody asked for {wanted}: {self.requests}")
 
     @property
     def canary(self) -> int:
@@ -121,8 +129,8 @@ def test_the_canaries_sing_for_unfiltered_outputs(notebook):
         notebook.show(HTML[name])
     notebook.settle()
     notebook.page.wait_for_function("window.canary >= 4")
-    assert any("evil.test/x.css" in url for url in notebook.requests)
-    assert any("evil.test/x.png" in url for url in notebook.requests)
+    for wanted in ("evil.test/x.css", "evil.test/x.png"):
+        notebook.hears(wanted)
 
 
 def test_filtered_attacks_run_nothing_and_load_nothing(notebook):
