@@ -90,17 +90,19 @@ class DockerSandbox:
         return End(exit_code=0 if told else state["ExitCode"], out_of_memory=memory, detail=detail)
 
     async def remove(self) -> None:
-        """Remove it, running or not, with its volumes."""
+        """Remove it, running or not, with its volumes. Raises SandboxError if its engine does not."""
         if self._watching:
             self._watching.cancel()
         if self._writer:
             self._writer.close()
-        for _ in range(REMOVALS):
+        for left in reversed(range(REMOVALS)):
             try:
                 await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)
             except Gone:
                 return
             except NoContainer:  # its removal is under way; or it begins, stops or is cleaned up, and Podman waits
+                if not left:
+                    raise
                 await asyncio.sleep(LOOK_EVERY)
             else:
                 return

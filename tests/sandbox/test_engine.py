@@ -65,6 +65,14 @@ async def test_a_container_that_cannot_be_removed_yet_is_removed_later(
     assert remove.await_count == 3
 
 
+async def test_a_container_that_is_never_removed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_sandbox, "LOOK_EVERY", 0.0)
+    remove = AsyncMock(side_effect=engine.NoContainer("container state improper"))
+    with pytest.raises(SandboxError, match="improper"):
+        await docker_sandbox.DockerSandbox(Mock(call=remove), "c").remove()
+    assert remove.await_count == docker_sandbox.REMOVALS
+
+
 async def test_an_address_of_another_kind() -> None:
     assert "not ssh://friend" in await trouble("ssh://friend")
 
