@@ -83,8 +83,9 @@ class Notebook:
         self.page.evaluate("html => window.show(html)", html)
 
     def settle(self) -> None:
-        """Poke everything, and let what was begun come to its end: a picture of ours is asked for after it."""
+        """Poke everything, and let what was begun come to its end: a picture of ours is asked for long after it."""
         self.page.evaluate("window.poke()")
+        self.page.wait_for_timeout(300)
         self.page.evaluate(
             "new Promise(done => { const i = new Image(); i.onerror = done; i.src = '/last.png'; })"
         )
