@@ -16,7 +16,7 @@ from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.publish import Header
 from homie_jupyter.session import Session
-from homie_jupyter.show import Note, footer, short
+from homie_jupyter.show import footer, short
 
 SOON = 0.4
 """Seconds after which it is worth saying why the cell does not run yet."""
@@ -45,7 +45,6 @@ class Cell:
         self._code, self._options, self._notebook, self._blocking = code, options, notebook, blocking
         self._publisher = notebook.publisher
         self._header: Header = self._publisher.new_header()
-        self._note = Note()
         self._began = time.monotonic()
         self._stopped_at: float | None = None
 
@@ -54,15 +53,15 @@ class Cell:
         session = self._notebook.session_for(self._options, self._say)
         first = self._notebook.first_cell(session)
         if self._options.files and not first:
-            session.put(self._options.files, self._say, self._note.show)
-            self._note.clear()
+            session.put(self._options.files, self._say, self._note)
+            self._note("")
         with Mailbox(self._blocking) as mailbox:
             stdin, timeout = self._publisher.takes_input, self._options.timeout
             session.run(self._code, self._header, mailbox, stdin=stdin, timeout=timeout)
             try:
                 answered = await self._wait(session, mailbox)
             finally:
-                self._note.clear()
+                self._note("")
                 session.leave(mailbox)
         if self._options.fresh:
             session.finish()
@@ -89,7 +88,7 @@ class Cell:
                     progress = waiting.text
                     continue  # most pass at once, and are not worth a line
                 case None:
-                    self._note.show(progress or "")
+                    self._note(progress or "")
                     progress = None
                 case Question() as question:
                     self._ask(session, question)
@@ -184,6 +183,9 @@ class Cell:
                 text = data.get("text/plain")
                 if isinstance(text, str):
                     print(text)  # noqa: T201
+
+    def _note(self, text: str) -> None:
+        self._publisher.note(text, self._header)
 
     def _say(self, line: str) -> None:
         text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"

@@ -27,6 +27,9 @@ class Output:
         self._headers: dict[str, Header] = {}
         self._errors: dict[str, Message] = {}
         """The newest error of a request, until it is known whether it is the request's own."""
+        self._clearing: set[str] = set()
+        """Requests whose output is to be cleared as soon as there is more: by their own next output, not by what
+        Homie shows under it."""
         self._said: set[str] = set()
         """Notices of the filter, each of which is shown once."""
 
@@ -34,7 +37,9 @@ class Output:
         """What comes of this request (its own, unless another is named) belongs under this header."""
         self._headers[id or str(header["msg_id"])] = header
         while len(self._headers) > MAX_REQUESTS:
-            del self._headers[next(iter(self._headers))]
+            oldest = next(iter(self._headers))
+            del self._headers[oldest]
+            self._clearing.discard(oldest)
 
     def headers_of(self, ids: Iterable[str]) -> list[Header]:
         """Return the headers of those of these requests that are known."""
@@ -56,12 +61,18 @@ class Output:
         match message.type:
             case "stream" if isinstance(text := content.get("text"), str):
                 name = "stderr" if content.get("name") == "stderr" else "stdout"
-                self._publisher.publish("stream", {"name": name, "text": text}, {}, header, [])
-            case "display_data" | "update_display_data" | "execute_result":
+                self._show("stream", {"name": name, "text": text}, message.parent)
+            case "display_data" | "execute_result":
+                if bundle := self._bundle(content):
+                    self._show(message.type, bundle, message.parent)
+            case "update_display_data":
                 if bundle := self._bundle(content):
                     self._publisher.publish(message.type, bundle, {}, header, [])
+            case "clear_output" if content.get("wait") is True:
+                self._clearing.add(message.parent)
             case "clear_output":
-                self._publisher.publish("clear_output", {"wait": content.get("wait") is True}, {}, header, [])
+                self._clearing.discard(message.parent)
+                self._publisher.publish("clear_output", {"wait": False}, {}, header, [])
             case "error":
                 self._errors[message.parent] = message
             case "comm_open" | "comm_msg" | "comm_close":
@@ -72,6 +83,8 @@ class Output:
     def take_error(self, id: str) -> dict[str, Any] | None:
         """Return the error with which this request ended, which its cell will raise."""
         error = self._errors.pop(id, None)
+        if error:
+            self._clear(id)
         return error.content if error else None
 
     def settle(self, id: str) -> None:
@@ -83,7 +96,17 @@ class Output:
                 "evalue": str(error.content.get("evalue")),
                 "traceback": [str(line) for line in lines] if isinstance(lines, list) else [],
             }
-            self._publisher.publish("error", content, {}, self._headers[id], [])
+            self._show("error", content, id)
+
+    def _show(self, kind: str, content: dict[str, Any], id: str) -> None:
+        self._clear(id)
+        self._publisher.publish(kind, content, {}, self._headers[id], [])
+
+    def _clear(self, id: str) -> None:
+        """Clear what this request has shown, if that was to happen before it shows more."""
+        if id in self._clearing:
+            self._clearing.discard(id)
+            self._publisher.publish("clear_output", {"wait": True}, {}, self._headers[id], [])
 
     def close(self) -> None:
         """The kernel is no more: its widgets are told to be dead."""

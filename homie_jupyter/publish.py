@@ -1,11 +1,13 @@
 """Where a session's output goes: into the cell it belongs to, or onto the terminal of a plain IPython."""
 
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client.safe_text import SafeText
+from homie_jupyter.show import under_way
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -30,6 +32,10 @@ class Publisher(ABC):
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         """Publish a message of this type in the cell whose header this is."""
+
+    @abstractmethod
+    def note(self, text: str, header: Header) -> None:
+        """Say what is under way, in one line in place of the one before; empty: nothing any more."""
 
     comms: Any = None
     """The kernel's manager of comms, if there is one."""
@@ -57,11 +63,18 @@ class NotebookPublisher(Publisher):
         self._count = 0
         """The number of the cell that runs here, which its result carries, whatever its number is there."""
         self._pace = Pace() if paced else None
+        self._noted = ""
+        """The note that is shown in the newest cell."""
+        self._cell, self._bare = "", True
+        """The newest cell, and whether it shows nothing (but a note)."""
+        self._lock = threading.RLock()
 
     def new_header(self) -> Header:
         self._count = self._kernel.shell.displayhook.prompt_count
         header = dict(self._kernel.get_parent("shell")["header"])
         header.pop("subshell_id", None)  # it means nothing to another kernel
+        with self._lock:
+            self._noted, self._cell, self._bare = "", header["msg_id"], True
         return {**header, "msg_type": "execute_request"}
 
     def publish(
@@ -71,6 +84,26 @@ class NotebookPublisher(Publisher):
             content["execution_count"] = self._count
         if self._pace:
             self._pace.wait(len(content.get("text", "")) if kind == "stream" else _size(content, buffers))
+        with self._lock:
+            if header["msg_id"] == self._cell and not kind.startswith("comm_"):
+                self._bare = False
+            self._send(kind, content, metadata, header, buffers)
+
+    def note(self, text: str, header: Header) -> None:
+        with self._lock:
+            if text == self._noted:
+                return
+            if not text and self._bare:  # an empty output would stay in its place
+                self._send("clear_output", {"wait": True}, {}, header, [])
+            else:
+                kind = "update_display_data" if self._noted else "display_data"
+                transient = {"display_id": f"homie-note-{header['msg_id']}"}
+                self._send(kind, {**under_way(text), "transient": transient}, {}, header, [])
+            self._noted = text
+
+    def _send(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
+    ) -> None:
         self._kernel.session.send(
             self._kernel.iopub_socket,
             kind,
@@ -120,6 +153,13 @@ class TerminalPublisher(Publisher):
                 self._print("stdout", f"{text}\n")
         elif kind == "error":
             self._print("stderr", "\n".join(content["traceback"]) + "\n")
+
+    def note(self, text: str, header: Header) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[2K{self.harmless(text)}")
+            sys.stderr.flush()
+        elif text:
+            self._print("stderr", f"{text}\n")
 
     @property
     def takes_input(self) -> bool:

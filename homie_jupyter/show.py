@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from IPython.display import DisplayHandle, display
+from IPython.display import display
 
 from homie_core.client import Client
 from homie_core.model.peer import Peer, Standing
@@ -13,29 +13,6 @@ from homie_core.model.quantity import show_size
 
 MARK = "homie"
 """Key of the metadata of what Homie itself shows in a cell."""
-
-
-class Note:
-    """One line that says what is under way, in place of the one before; it goes when it is cleared."""
-
-    def __init__(self) -> None:
-        self._handle: DisplayHandle | None = None
-        self._shown = ""
-
-    def show(self, text: str) -> None:
-        """Say this now; empty: nothing any more."""
-        if text == self._shown or (not text and self._handle is None):
-            return
-        self._shown = text
-        bundle, metadata = _muted(text), {MARK: {"note": True}}
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
-        else:
-            self._handle.update(bundle, raw=True, metadata=metadata)
-
-    def clear(self) -> None:
-        """Say nothing any more."""
-        self.show("")
 
 
 def short(folder: str) -> str:
@@ -47,6 +24,11 @@ def short(folder: str) -> str:
 def footer(parts: list[str]) -> dict[str, Any]:
     """Return the content of the message that shows, under a cell, where it ran."""
     return {"data": _muted(" · ".join(parts)), "metadata": {MARK: {"footer": True}}}
+
+
+def under_way(text: str) -> dict[str, Any]:
+    """Return the content of the message that shows, in a cell, what is under way."""
+    return {"data": _muted(text), "metadata": {MARK: {"note": True}}}
 
 
 def _muted(text: str) -> dict[str, str]:

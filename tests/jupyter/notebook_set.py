@@ -237,6 +237,9 @@ class Draws:
         "from IPython.display import clear_output\nprint('gone')\nclear_output()\nprint('stays')",
         "for step in range(3):\n    clear_output(wait=True)\n    print('step', step)",
         "display(1)\nprint('gone')\nclear_output()",
+        "print('stays')\nclear_output(wait=True)",
+        Cell("print('gone')\nclear_output(wait=True)\n1 / 0", fails=True),
+        "print('gone')\nclear_output(wait=True)\n'result'",
     ],
     "questions": [
         Cell("name = input('Who? ')\nprint('hello', name)", answers=("me",)),
@@ -306,14 +309,6 @@ mine.send({"sent": [1, 2]})
     ],
 }
 """What comes through only of a peer that is trusted: see docs/security.md."""
-
-OPEN: dict[str, Cells] = {
-    # The footer comes after it, and clears.
-    "clear_output that waits for ever": [
-        "from IPython.display import clear_output\nprint('stays')\nclear_output(wait=True)"
-    ],
-}
-"""What is not the same yet."""
 
 LIBRARIES: dict[str, Cells] = {
     "matplotlib": [

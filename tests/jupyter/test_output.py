@@ -1,6 +1,7 @@
 """What a session may publish, and where: without a kernel, a daemon or a peer."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from homie_core.runner.messages import IOPUB, Unpacker
 from homie_jupyter.comms import Comms
 from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import MAX_REQUESTS, Output
-from homie_jupyter.publish import BURST, BYTES_A_SECOND, MESSAGES_A_SECOND, Pace
+from homie_jupyter.publish import BURST, BYTES_A_SECOND, MESSAGES_A_SECOND, NotebookPublisher, Pace
 from homie_jupyter.safe import Filter
 
 CELL = {"msg_id": "cell", "msg_type": "execute_request"}
@@ -117,6 +118,69 @@ def test_javascript_is_not_shown_and_that_is_said_once(desk):
     assert desk.published == []
     assert len(desk.said) == 1
     assert "%homie trust desk" in desk.said[0]
+
+
+def test_output_that_is_to_be_cleared_by_the_next_one_is_not_cleared_by_homies_own(desk):
+    desk.sends("stream", name="stdout", text="stays")
+    desk.sends("clear_output", wait=True)
+    assert [kind for kind, *_ in desk.published] == ["stream"]
+    desk.sends("stream", name="stdout", text="late")
+    desk.sends("stream", name="stdout", text="later")
+    assert [kind for kind, *_ in desk.published] == ["stream", "clear_output", "stream", "stream"]
+
+
+def test_the_cells_own_error_clears_what_waits_for_it(desk):
+    desk.sends("clear_output", wait=True)
+    desk.sends("error", ename="E", evalue="", traceback=[])
+    assert desk.output.take_error("cell")
+    assert desk.published == [("clear_output", {"wait": True}, "cell")]
+
+
+class Kernel:
+    """A notebook's kernel, and what was sent from it."""
+
+    iopub_socket = None
+
+    def __init__(self):
+        self.session = self
+        self.shell = SimpleNamespace(displayhook=SimpleNamespace(prompt_count=1))
+        self.sent = []
+
+    def get_parent(self, channel):
+        return {"header": dict(CELL)}
+
+    def _topic(self, kind):
+        return b""
+
+    def send(self, socket, kind, content, **_):
+        text = content.get("text") or content.get("data", {}).get("text/plain")
+        self.sent.append((kind, text))
+
+
+def test_a_note_that_was_alone_in_its_cell_leaves_nothing():
+    kernel = Kernel()
+    publisher = NotebookPublisher(kernel, paced=False)
+    header = publisher.new_header()
+    for text in ("waits", "waits", "still waits", "", ""):
+        publisher.note(text, header)
+    publisher.publish("stream", {"text": "out"}, {}, header, [])
+    assert kernel.sent == [
+        ("display_data", "waits"),
+        ("update_display_data", "still waits"),
+        ("clear_output", None),
+        ("stream", "out"),
+    ]
+
+
+def test_a_note_that_goes_takes_nothing_else_with_it():
+    kernel = Kernel()
+    publisher = NotebookPublisher(kernel, paced=False)
+    header = publisher.new_header()
+    publisher.note("waits", header)
+    publisher.publish("stream", {"text": "out"}, {}, header, [])
+    publisher.note("", header)
+    publisher.publish("stream", {"text": "more"}, {}, header, [])
+    assert [kind for kind, _ in kernel.sent] == ["display_data", "stream", "update_display_data", "stream"]
 
 
 def test_an_error_waits_until_it_is_known_whose_it_is(desk):
