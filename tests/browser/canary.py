@@ -78,6 +78,8 @@ class Canary:
         self._requests: list[str] = []
         self._things = 0
         self._page.on("request", lambda request: self._note(request.url))
+        # A link that is pressed may open a page, in front of which this one would be slow.
+        self._page.on("popup", lambda page: page.close())
         self._page.on("websocket", lambda socket: self._note(socket.url))
 
     def reset(self) -> None:
@@ -144,7 +146,7 @@ class Canary:
         )
 
 
-PRESSED = "button, input, summary, [onclick], [data-commandlinker-command]"
+PRESSED = "a, button, input, summary, [onclick], [data-commandlinker-command]"
 FAIL_AN_IMAGE = """() => new Promise(done => {
     const image = new Image();
     image.onerror = () => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));

@@ -34,6 +34,19 @@ HELD = 'Blocked a frame with origin "null"|RTCPeerConnection is not defined|Cont
 HOSTILE = {
     "a script": ("script", {"text/html": "<script>window.canary = 1</script>"}),
     "a handler": ("script", {"text/html": "<img src='data:,' onerror='window.canary = 1'>"}),
+    "a picture's own handler": ("script", {"text/html": "<svg><svg onload='window.canary = 1'></svg></svg>"}),
+    "a link": (
+        "script",
+        {
+            "text/html": "<a href='javascript:window.canary = 1'>See more</a>"
+            "<svg><a href='javascript:window.canary = 1'><text y='20'>See more</text></a></svg>"
+        },
+    ),
+    "a button's address": (
+        "script",
+        {"text/html": "<form action='javascript:window.canary = 1'><button>See more</button></form>"},
+    ),
+    "a frame's address": ("script", {"text/html": "<iframe src='javascript:top.canary = 1'></iframe>"}),
     "javascript": ("script", {"application/javascript": "window.canary = 1"}),
     "a frame of the page's own": (
         "script",
