@@ -1,6 +1,9 @@
-"""The example notebook, from top to bottom, by nbclient against a second daemon."""
+"""The example notebook, from top to bottom, by nbclient and by papermill, against a second daemon."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -46,3 +49,22 @@ def test_the_first_cell_notebook_runs_from_top_to_bottom(pair, tmp_path, monkeyp
     assert error.ename == "ZeroDivisionError"
     assert "len(squares) / 0" in re.sub("\x1b\\[[0-9;]*m", "", "".join(error.traceback)), "the remote traceback"
     assert "main on desk has ended" in stream(cells[10])
+
+
+def test_papermill_runs_it_too(pair, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", NOTEBOOK, "done.ipynb", "--kernel", "python3", "--no-progress-bar"],
+        cwd=tmp_path,
+        env={**os.environ, "HOMIE_HOME": str(pair.laptop.home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr, "the cell that fails there fails here, whatever its tag"
+    cells = [
+        cell for cell in nbformat.read(tmp_path / "done.ipynb", as_version=4).cells if cell.cell_type == "code"
+    ]
+    failed = next(at for at, cell in enumerate(cells) if any(out.output_type == "error" for out in cell.outputs))
+    assert "Python 3.11" in "".join(map(stream, cells[:failed]))
+    assert cells[failed].source.endswith("len(squares) / 0")
