@@ -1,0 +1,171 @@
+"""The side of the front ends: five ZeroMQ sockets, signed messages, and whom a reply goes to. Main thread only."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+from jupyter_client.session import Session as Signer
+
+from homie_jupyter.publish import Header
+
+log = logging.getLogger(__name__)
+
+LINGER_MS = 1000
+"""Milliseconds that last words get after the end."""
+SOCKETS = {"shell": zmq.ROUTER, "control": zmq.ROUTER, "stdin": zmq.ROUTER, "hb": zmq.ROUTER, "iopub": zmq.XPUB}
+MAX_ID = 200
+"""Characters of a message's id."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One message of a front end's; `route` leads back to it."""
+
+    channel: str
+    route: tuple[bytes, ...]
+    header: Header
+    content: dict[str, Any]
+    buffers: tuple[bytes, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return str(self.header["msg_id"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.header["msg_type"])
+
+
+class Front:
+    """What front ends of one kernel are connected to."""
+
+    def __init__(self, connection_file: Path) -> None:
+        """Bind the sockets that the file names; OSError or ValueError if that cannot be."""
+        wish = json.loads(connection_file.read_text())
+        self._signer = Signer(
+            key=str(wish["key"]).encode(), signature_scheme=wish.get("signature_scheme", "hmac-sha256")
+        )
+        self._context = zmq.Context()
+        self._poller = zmq.Poller()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        joint = "-" if wish["transport"] == "ipc" else ":"
+        for name, kind in SOCKETS.items():
+            socket = self._context.socket(kind)
+            socket.linger = LINGER_MS
+            socket.sndhwm = 0  # or what a slow front end has not read would be dropped in silence
+            if kind == zmq.ROUTER:
+                socket.router_handover = True  # a front end that comes back under its old name
+            socket.bind(f"{wish['transport']}://{wish['ip']}{joint}{wish[f'{name}_port']}")
+            self._poller.register(socket, zmq.POLLIN)
+            self._sockets[name] = socket
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poller.register(self._woken, zmq.POLLIN)
+
+    def wake(self) -> None:
+        """Let `receive` return now; any thread, and signal handlers."""
+        with suppress(BlockingIOError):  # it is woken already
+            os.write(self._waker, b"x")
+
+    def receive(self, patience: float) -> list[Asked]:
+        """Return what has come, control first; wait for it this long (seconds)."""
+        ready = dict(self._poller.poll(round(patience * 1000)))
+        if ready.pop(self._woken, None):
+            os.read(self._woken, 1 << 16)
+        if self._sockets["hb"] in ready:
+            self._echo(self._sockets["hb"])
+        if self._sockets["iopub"] in ready:
+            self._welcome()
+        names = [name for name in ("control", "stdin", "shell") if self._sockets[name] in ready]
+        return [asked for name in names for asked in self._messages(name)]
+
+    def reply(self, asked: Asked, content: dict[str, Any]) -> None:
+        """Answer this request, to whom it came from."""
+        kind = f"{asked.kind.removesuffix('_request')}_reply"
+        self._signer.send(self._sockets[asked.channel], kind, content, _parent(asked.header), list(asked.route))
+
+    def ask(self, asked: Asked, prompt: str, password: bool) -> None:
+        """Ask the person whose cell this is."""
+        content = {"prompt": prompt, "password": password}
+        self._signer.send(
+            self._sockets["stdin"], "input_request", content, _parent(asked.header), list(asked.route)
+        )
+
+    def publish(
+        self,
+        kind: str,
+        content: dict[str, Any],
+        header: Header | None,
+        metadata: dict[str, Any] | None = None,
+        buffers: Sequence[bytes] = (),
+    ) -> None:
+        """Tell all front ends, as something that the request with this header has caused."""
+        self._signer.send(
+            self._sockets["iopub"],
+            kind,
+            content,
+            _parent(header) if header else None,
+            ident=f"kernel.{kind}".encode(),
+            buffers=list(buffers),
+            metadata=metadata or {},
+        )
+
+    def status(self, state: str, header: Header | None) -> None:
+        """Tell all front ends what the kernel does: `busy`, `idle`, `starting`."""
+        self.publish("status", {"execution_state": state}, header)
+
+    def close(self) -> None:
+        """Say the last words and hang up."""
+        for socket in self._sockets.values():
+            socket.close()
+        self._context.term()
+
+    def _messages(self, name: str) -> list[Asked]:
+        found: list[Asked] = []
+        while True:
+            try:
+                parts = self._sockets[name].recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return found
+            try:
+                route, rest = self._signer.feed_identities(parts)
+                message = self._signer.deserialize(rest)
+                asked = _asked(name, route, message)
+            except Exception as error:  # whatever it is: it is not from one who has the key
+                log.warning("dropped a message on %s: %s: %s", name, type(error).__name__, str(error)[:200])
+                continue
+            found.append(asked)
+
+    def _echo(self, socket: "zmq.Socket[bytes]") -> None:
+        with suppress(zmq.Again):
+            while True:
+                socket.send_multipart(socket.recv_multipart(zmq.NOBLOCK))
+
+    def _welcome(self) -> None:
+        """Greet new listeners, who then know that they miss nothing any more (JEP 65)."""
+        socket = self._sockets["iopub"]
+        with suppress(zmq.Again):
+            while event := socket.recv(zmq.NOBLOCK):
+                if event[:1] == b"\x01":
+                    content = {"subscription": event[1:].decode(errors="replace")}
+                    self._signer.send(socket, "iopub_welcome", content, ident=event[1:] or None)
+
+
+def _asked(channel: str, route: Sequence[bytes], message: dict[str, Any]) -> Asked:
+    """Return the message; ValueError if it is none of Jupyter's."""
+    header, content = dict(message["header"]), message["content"]
+    if not isinstance(content, dict) or not all(isinstance(header[key], str) for key in ("msg_id", "msg_type")):
+        raise ValueError("no message of Jupyter's")
+    if not 0 < len(header["msg_id"]) <= MAX_ID:
+        raise ValueError("an id that is none")
+    header.pop("subshell_id", None)  # there are none
+    return Asked(channel, tuple(route), header, content, tuple(map(bytes, message.get("buffers") or ())))
+
+
+def _parent(header: Header) -> dict[str, Any]:
+    return {"header": header}
