@@ -41,7 +41,9 @@ def kernel() -> None:
 
 @kernel.command()
 @click.option("--name", "node", type=NODE, help="Run on this machine, not on the best one available.")
-@click.option("--gpu/--no-gpu", default=None, help="Ask for a graphics card; the default: if that machine has one.")
+@click.option(
+    "--gpu/--no-gpu", default=None, help="Ask for a graphics card; the default: if that machine has one."
+)
 @click.option("--sys-prefix", is_flag=True, help="For this environment (virtualenv, conda) only, not for my user.")
 def install(node: str | None, gpu: bool | None, sys_prefix: bool) -> None:
     """Put a kernel into Jupyter's launcher: `Python on desk`."""
@@ -62,7 +64,11 @@ def list_() -> None:
     """List the kernels that Homie has put into Jupyter."""
     found = _installed()
     if found:
-        say(table(("KERNEL", "SHOWN AS", "WHERE"), [(name, shown, where) for name, (shown, where) in found.items()]))
+        say(
+            table(
+                ("KERNEL", "SHOWN AS", "WHERE"), [(name, shown, where) for name, (shown, where) in found.items()]
+            )
+        )
     else:
         hint("No kernels. `homie kernel install` makes one.")
 
