@@ -33,6 +33,8 @@ class KernelPublisher(NotebookPublisher):
     def __init__(self, front: Front, inbox: Inbox, paced: bool) -> None:
         super().__init__(None, paced)
         self._front, self._inbox = front, inbox
+        self._main = threading.get_ident()
+        """The thread that may use the sockets."""
         self.comms = Registry()
         self.trusted = False
         """Whether what the peer sends is shown as it is."""
@@ -69,9 +71,9 @@ class KernelPublisher(NotebookPublisher):
     def _send(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
-        if kind == "clear_output" and threading.current_thread() is threading.main_thread():
-            content = {"wait": False}  # of a note; no more output may come that it could wait for
-        if threading.current_thread() is threading.main_thread():
-            self._front.publish(kind, content, header, metadata, buffers)
-        else:
+        if threading.get_ident() != self._main:
             self._inbox.put(Published(kind, content, metadata, header, buffers))
+            return
+        if kind == "clear_output":  # of a note, behind which nothing may come that it could wait for
+            content = {"wait": False}
+        self._front.publish(kind, content, header, metadata, buffers)

@@ -334,7 +334,7 @@ class Relay:
             self._finish(self._line)
 
     def _finish(self, line: Line) -> None:
-        self._tell(Line.finish)
+        self._tell(Line.end)
         until = time.monotonic() + END_WITHIN
         while not line.closed.wait(0.02) and time.monotonic() < until:
             for item in self._inbox.take():  # or its thread would wait for us
