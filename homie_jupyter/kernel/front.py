@@ -61,6 +61,8 @@ class Front:
             socket.sndhwm = 0  # or what a slow front end has not read would be dropped in silence
             if kind == zmq.ROUTER:
                 socket.router_handover = True  # a front end that comes back under its old name
+            else:
+                socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of every listener, not only of the first
             socket.bind(f"{wish['transport']}://{wish['ip']}{joint}{wish[f'{name}_port']}")
             self._poller.register(socket, zmq.POLLIN)
             self._sockets[name] = socket
