@@ -1,4 +1,4 @@
-"""`homie kernel install`, `list` and `remove`: kernels whose code runs on a friend's machine, in Jupyter's launcher."""
+"""`homie kernel install`, `list` and `remove`: kernels in Jupyter whose code runs on a friend's machine."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homie_core.cli.parameters import NODE
+from homie_core.cli.parameters import CORES, DURATION, NODE, SIZE
 from homie_core.cli.render import hint, say, table
 from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
@@ -34,27 +34,46 @@ LOGO = Path(__file__).with_name("logo")
 def kernel() -> None:
     """Put kernels that run on a friend's machine into Jupyter.
 
-    With such a kernel a whole notebook runs over there, without a magic in any cell; Jupyter, VS Code, papermill and
-    nbclient find it by its name.
+    With such a kernel a whole notebook runs over there, without a magic in any cell. Jupyter, VS Code, papermill
+    and nbclient find it by its name.
     """
 
 
 @kernel.command()
 @click.option("--name", "node", type=NODE, help="Run on this machine, not on the best one available.")
-@click.option(
-    "--gpu/--no-gpu", default=None, help="Ask for a graphics card; the default: if that machine has one."
-)
+@click.option("--gpu/--no-gpu", default=None, help="Ask for a graphics card; default: if that machine has one.")
+@click.option("--cpus", type=CORES, help="Cores of its session, for example 2 or 0.5.")
+@click.option("--ram", type=SIZE, help="Its memory, for example 8G or 512M.")
+@click.option("--timeout", type=DURATION, help="Running time of a cell, for example 90, 10m or 2h.")
 @click.option("--sys-prefix", is_flag=True, help="For this environment (virtualenv, conda) only, not for my user.")
-def install(node: str | None, gpu: bool | None, sys_prefix: bool) -> None:
-    """Put a kernel into Jupyter's launcher: `Python on desk`."""
+def install(
+    node: str | None,
+    gpu: bool | None,
+    cpus: float | None,
+    ram: int | None,
+    timeout: float | None,
+    sys_prefix: bool,
+) -> None:
+    """Put a kernel into Jupyter's launcher: `Python on desk`.
+
+    Where there is one of that name, it is replaced.
+    """
     if node is not None and not re.match(NODE_NAME_PATTERN, node):
         raise click.BadParameter(f"{node[:60]!r} is no name of a machine; `homie peers` lists them")
+    name = _kernel_name(node)
+    if name in _manager().find_kernel_specs() and name not in _installed():
+        raise HomieError(
+            f"there is a kernel {name} that is not Homie's; `jupyter kernelspec remove {name}` removes it"
+        )
     peer = _seen(node) if node else None
     card = _short(peer.capacity.gpus[0].name) if peer and peer.capacity.gpus and gpu is not False else ""
     shown = f"Python on {node or BEST}{f' · {card}' if card else ''}"
-    argv = [*PROGRAM, *(("--node", node) if node else ()), *(("--gpu",) if gpu or card else ())]
-    where = _install(_kernel_name(node), _spec(shown, argv, node), sys_prefix)
-    say(f"{shown} is in Jupyter's launcher; for programs it is {_kernel_name(node)} ({where}).")
+    argv = [*PROGRAM]
+    for option, value in (("--node", node), ("--cpus", cpus), ("--ram", ram), ("--timeout", timeout)):
+        argv += [option, str(value)] if value is not None else []
+    argv += ["--gpu"] if gpu or card else []
+    where = _install(name, _spec(shown, argv, node), sys_prefix)
+    say(f"{shown} is in Jupyter's launcher; for programs it is {name} ({where}).")
     if node and peer is None:
         hint(f"homie: nobody called {node} is here now; the kernel can be used when {node} is. See `homie peers`.")
 

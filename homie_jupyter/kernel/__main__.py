@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from homie_core.model.job import Ask
 from homie_jupyter.kernel.front import Front
 from homie_jupyter.kernel.inbox import Inbox, Signal
 from homie_jupyter.kernel.opening import Opener, Wish
@@ -18,6 +19,9 @@ def main() -> None:
     parser.add_argument("-f", "--connection-file", type=Path, required=True)
     parser.add_argument("--node", help="the peer to run on; without, the best that is free")
     parser.add_argument("--gpu", action="store_true", help="run where a graphics card is free")
+    parser.add_argument("--cpus", type=float, help="cores of its session")
+    parser.add_argument("--ram", type=int, help="its memory in bytes")
+    parser.add_argument("--timeout", type=float, help="seconds that a cell may run")
     arguments = parser.parse_args()
 
     parent = os.getppid()
@@ -26,7 +30,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: inbox.put(Signal(end=False)))
     signal.signal(signal.SIGTERM, lambda *_: inbox.put(Signal(end=True)))
     publisher = KernelPublisher(front, inbox, paced="JPY_SESSION_NAME" in os.environ)
-    opener = Opener(Wish(arguments.node, arguments.gpu), publisher, inbox)
+    ask = Ask(cpus=arguments.cpus, memory=arguments.ram, gpus=int(arguments.gpu))
+    opener = Opener(Wish(arguments.node, ask, arguments.timeout), publisher, inbox)
     relay = Relay(front, publisher, inbox, opener, arguments.node)
     front.status("starting", None)
     while not relay.ended:

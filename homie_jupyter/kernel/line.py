@@ -38,9 +38,17 @@ class Line(Session):
     _waiting: dict[str, Post]  # type: ignore[assignment]
     _publisher: KernelPublisher
 
-    def __init__(self, client: Client, publisher: KernelPublisher, opening: RunRequest, inbox: Inbox) -> None:
-        """Raises DaemonUnreachable."""
+    def __init__(
+        self,
+        client: Client,
+        publisher: KernelPublisher,
+        opening: RunRequest,
+        inbox: Inbox,
+        timeout: float | None = None,
+    ) -> None:
+        """`timeout` is of each cell (seconds). Raises DaemonUnreachable."""
         self.inbox = inbox
+        self._timeout = timeout
         self.ready = threading.Event()
         """Set when it can be told things."""
         super().__init__("main", client, publisher, opening)
@@ -59,7 +67,7 @@ class Line(Session):
         try:
             if len(data) > MAX_SAID:
                 raise HomieError(f"this is {show_size(len(data))} at once; {show_size(MAX_SAID)} are possible")
-            self._channel.tell(Cell(id=asked.id, data=data) if cell else Say(data=data))
+            self._channel.tell(Cell(id=asked.id, data=data, timeout=self._timeout) if cell else Say(data=data))
         except HomieError:
             self._waiting.pop(asked.id, None)
             raise

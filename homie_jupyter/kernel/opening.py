@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from homie_core.client import ensure_daemon, new_job_id, request_for_session, wait_for_peers
@@ -16,10 +16,13 @@ from homie_jupyter.kernel.publisher import KernelPublisher
 
 @dataclass(frozen=True)
 class Wish:
-    """Where this kernel's code shall run; None: on the best machine that is free."""
+    """What a kernelspec asks for; None leaves it to the peer's own limits."""
 
     node: str | None = None
-    gpu: bool = False
+    """None: the best machine that is free."""
+    ask: Ask = field(default_factory=Ask)
+    timeout: float | None = None
+    """Seconds that a cell may run."""
 
 
 class Opener:
@@ -44,10 +47,10 @@ class Opener:
                 title=f"kernel {os.environ.get('JPY_SESSION_NAME', '')[-150:]}".strip(),
                 results=Path("homie-results") / job,
                 job=job,
-                ask=Ask(gpus=int(self._wish.gpu)),
+                ask=self._wish.ask,
                 node=self._wish.node,
             )
-            line = Line(client, self._publisher, request, self._inbox)
+            line = Line(client, self._publisher, request, self._inbox, self._wish.timeout)
         except Exception as error:  # whatever it is, the cell that waits must say it
             self._inbox.put(Failed(error))
         else:

@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from homie_core.client.words import in_words
 from homie_core.model.errors import HomieError
+from homie_core.model.job import How
 from homie_jupyter.kernel.front import Asked, Front
 from homie_jupyter.kernel.inbox import (
     About,
@@ -215,6 +216,8 @@ class Relay:
         where = f"on {line.peer}" if line.peer else "there"
         if line.over:
             said = f"the session {where} is over: {in_words(line.over, line.peer or 'the peer', line.limits)}"
+            if line.over.how in (How.MEMORY, How.DEADLINE):
+                said += " of `homie kernel install`"
         else:
             said = f"the session {where} is out of reach: {line.lost}"
         return said if "its variables are gone" in said else f"{said}; its variables are gone"

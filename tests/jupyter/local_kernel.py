@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyter_client.manager import start_new_kernel
 
-PATIENCE = 15.0
+PATIENCE = 90.0
 """Seconds for a cell; a loaded machine may take long."""
 
 

@@ -1,4 +1,4 @@
-"""The rules of a kernel whose code runs on a peer: real sockets and front ends, a peer that says what a test says."""
+"""The rules of a kernel whose code runs on a peer: real sockets and front ends, a scripted peer."""
 
 import json
 import queue
