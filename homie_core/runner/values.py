@@ -30,7 +30,7 @@ from typing import Any
 MAX_DEPTH = 100
 """Containers within containers."""
 _NUMPY_KINDS = "biufcmMSUV"
-_IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16")
+IMAGE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16")
 
 
 class NotData(Exception):
@@ -194,10 +194,10 @@ class _Writer:
         return None
 
     def _stream(self, pyarrow: Any, table: Any, was: str) -> dict[str, Any]:
-        import pyarrow.ipc
+        from pyarrow import ipc
 
         sink = pyarrow.BufferOutputStream()
-        with pyarrow.ipc.new_stream(sink, table.schema) as stream:
+        with ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
         return {"is": "arrow", "as": was, "at": self._buffer(memoryview(sink.getvalue()))}
 
@@ -214,7 +214,7 @@ class _Writer:
     def _image(self, images: Any, value: Any, where: str) -> dict[str, Any] | None:
         if not isinstance(value, images.Image):
             return None
-        if value.mode not in _IMAGE_MODES:
+        if value.mode not in IMAGE_MODES:
             raise NotData(where, f"a picture of mode {value.mode} is no data; send value.convert('RGB')")
         palette = None
         if value.mode == "P" and value.palette is not None:
@@ -235,14 +235,12 @@ class _Writer:
 
         import cloudpickle
 
-        taken: list[Buffer] = []
+        taken: list[pickle.PickleBuffer] = []
         try:
-            data = cloudpickle.dumps(
-                value, protocol=5, buffer_callback=lambda buffer: taken.append(buffer.raw()) and None
-            )
+            data = cloudpickle.dumps(value, protocol=5, buffer_callback=taken.append)
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
             raise NotData(where, f"{_a(type(value))} cannot even be pickled: {_first_line(error)}") from None
-        return {"is": "pickle", "at": self._buffer(data), "with": [self._buffer(each) for each in taken]}
+        return {"is": "pickle", "at": self._buffer(data), "with": [self._buffer(each.raw()) for each in taken]}
 
     def _buffer(self, data: Buffer) -> int:
         self.buffers.append(data)

@@ -7,10 +7,7 @@ from homie_core.client.values.claims import Buffer, Malformed, library, shape_of
 
 _SIMPLE = re.compile(r"[<>|=]?(?:[biufcSUV][0-9]{1,10}|[mM]8(?:\[[0-9]{0,9}[A-Za-z]{1,2}\])?)\Z")
 """Types that hold no Python objects."""
-_TORCH = frozenset(
-    "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex32 complex64 "
-    "complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz".split()
-)
+_TORCH = re.compile(r"bool|u?int(?:8|16|32|64)|b?float(?:16|32|64)|float8_e[0-9a-z]{3,7}|complex(?:32|64|128)")
 MAX_FIELDS = 1000
 
 
@@ -34,7 +31,7 @@ def tensor(node: dict[str, Any], data: Buffer) -> Any:
     """Return a tensor of torch, on the CPU."""
     torch = library("torch", "a tensor")
     name = text(node["dtype"], 20)
-    if name not in _TORCH:
+    if not _TORCH.fullmatch(name):
         raise Malformed(f"a tensor of type {name}")
     dtype = getattr(torch, name)
     shape = shape_of(node["shape"], len(data), dtype.itemsize)

@@ -65,12 +65,14 @@ def _table(data: Buffer, was: str) -> Any:
     reader = pyarrow.ipc.open_stream(pyarrow.py_buffer(data))
     for field in reader.schema:
         _check_type(pyarrow, field.type, 0)
-    table = reader.read_all()
-    table.validate(full=True)
-    empty = sum(_holds_nothing(pyarrow, field.type) for field in table.schema)
-    if table.num_rows > MAX_EMPTY and (empty or not table.num_columns):
-        raise Malformed(f"{table.num_rows:,} rows of nothing")
-    return table
+    empty = all(_holds_nothing(pyarrow, field.type) for field in reader.schema)
+    batches = []
+    for batch in reader:
+        if batch.num_rows > (MAX_EMPTY if empty else 8 * len(data)):
+            raise Malformed(f"{batch.num_rows:,} rows of nothing")
+        batch.validate(full=True)
+        batches.append(batch)
+    return pyarrow.Table.from_batches(batches, reader.schema)
 
 
 def _check_type(pyarrow: Any, kind: Any, depth: int) -> None:
@@ -106,7 +108,11 @@ def _check_type(pyarrow: Any, kind: Any, depth: int) -> None:
 
 
 def _holds_nothing(pyarrow: Any, kind: Any) -> bool:
-    return bool(pyarrow.types.is_null(kind) or (pyarrow.types.is_fixed_size_binary(kind) and kind.byte_width == 0))
+    """Return whether a million values of this type take no byte."""
+    types = pyarrow.types
+    if types.is_struct(kind):
+        return all(_holds_nothing(pyarrow, kind.field(index).type) for index in range(kind.num_fields))
+    return bool(types.is_null(kind) or (types.is_fixed_size_binary(kind) and kind.byte_width == 0))
 
 
 def _writable(frame: Any) -> Any:
@@ -141,7 +147,7 @@ def _is_compressed(metadata: memoryview) -> bool:
     """Whether this message holds a record batch whose buffers are compressed.
 
     Flatbuffers, https://github.com/apache/arrow/blob/main/format/Message.fbs: a Message's fields 1 and 2 are the
-    kind and place of its header, and the 3 of a RecordBatch is its compression; a DictionaryBatch's 1 is a RecordBatch.
+    kind and place of its header, the 3 of a RecordBatch its compression, the 1 of a DictionaryBatch a RecordBatch.
     """
     message = _root(metadata)
     kind, header = _field(metadata, message, 1), _field(metadata, message, 2)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from homie_core.client.values.claims import Buffer, Malformed, buffer_at, integer, library, text
+from homie_core.runner.values import IMAGE_MODES
 
-_MODES = frozenset("1 L LA P RGB RGBA RGBX CMYK YCbCr LAB HSV I F I;16".split())
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,7 +39,7 @@ def image(node: dict[str, Any], data: Buffer, buffers: Sequence[Buffer]) -> Any:
     """Return an image of PIL."""
     images = library("PIL.Image", "a picture")
     mode = text(node["mode"], 10)
-    if mode not in _MODES:
+    if mode not in IMAGE_MODES:
         raise Malformed(f"a picture of mode {mode}")
     width, height = (integer(length, 2**31) for length in node["size"])
     bits = {"1": 1, "L": 8, "P": 8, "LA": 16, "I;16": 16, "RGB": 24, "YCbCr": 24, "LAB": 24, "HSV": 24}.get(
