@@ -29,10 +29,10 @@ def array(node: dict[str, Any], data: Buffer) -> Any:
 
 def tensor(node: dict[str, Any], data: Buffer) -> Any:
     """Return a tensor of torch, on the CPU."""
-    torch = library("torch", "a tensor")
     name = text(node["dtype"], 20)
     if not _TORCH.fullmatch(name):
         raise Malformed(f"a tensor of type {name}")
+    torch = library("torch", "a tensor")
     dtype = getattr(torch, name)
     shape = shape_of(node["shape"], len(data), dtype.itemsize)
     if not len(data):
