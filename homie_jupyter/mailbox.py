@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homie_core.model.job import Limits, Outcome
+from homie_jupyter.messages import Message
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """The kernel has run the cell: its reply, and the error that is to be shown as the cell's own."""
+    """The kernel has run the cell: its reply, the error to be shown as the cell's own, and its values."""
 
     reply: dict[str, Any]
     error: dict[str, Any] | None
+    given: Message | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from homie_core.client import Client, request_to_put
@@ -14,6 +14,7 @@ from homie_core.model.control import (
     JobEvent,
     News,
     Placed,
+    PutRequest,
     Refused,
     RunRequest,
     Transfer,
@@ -25,7 +26,9 @@ from homie_core.model.job import Ask, Limits, Outcome
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_size
 from homie_core.model.session import MAX_SAID, Cell, Finish, Restart, Say
+from homie_core.runner.exchange import GIVEN, WISH
 from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
+from homie_core.runner.values import Buffer
 from homie_jupyter.comms import Comms
 from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question
 from homie_jupyter.messages import Message, to_session, unpack
@@ -52,6 +55,10 @@ class Session:
         self.peer = ""
         """Empty until it is known."""
         self.gpus: tuple[str, ...] = ()
+        self._id = ""
+        """The peer's id."""
+        self._placing = threading.Event()
+        """Set when it is known where it is, or that it is nowhere."""
         self.limits: Limits | None = None
         self.over: Outcome | None = None
         self.lost: Exception | None = None
@@ -64,6 +71,7 @@ class Session:
         self._output = Output(publisher, self.job, Comms(publisher.comms, self.say), self._say)
         self._waiting: dict[str, Mailbox] = {}
         self._replies: dict[str, dict[str, Any]] = {}
+        self._given: dict[str, Message] = {}
         self._idle: set[str] = set()
         """Cells whose output is complete; the reply may come before or after that."""
         self._placed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -83,25 +91,44 @@ class Session:
         """Whether it can still be told things, as far as is known."""
         return self.over is None and self.lost is None
 
+    def is_trusted(self) -> bool:
+        """Return whether the user trusts its peer, waited for if need be, and filter its outputs accordingly."""
+        self._placing.wait()
+        trusted = any(peer.id == self._id and peer.trusted for peer in self._client.peers())
+        self._output.filter = Filter(trusted=trusted)
+        return trusted
+
     # What it is told; main thread.
 
-    def run(self, code: str, header: Header, mailbox: Mailbox, *, stdin: bool, timeout: float | None) -> None:
-        """Run a cell; its letters come into the mailbox."""
+    def run(
+        self,
+        code: str,
+        header: Header,
+        mailbox: Mailbox,
+        *,
+        stdin: bool,
+        timeout: float | None,
+        wish: dict[str, Any] | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> None:
+        """Run a cell; its letters come into the mailbox. `wish`, `buffers`: its values, `client.values.wish`."""
         id = str(header["msg_id"])
         content = {
             "code": code,
-            "silent": False,
+            "silent": not code,
             "store_history": True,
             "user_expressions": {},
             "allow_stdin": stdin,
             "stop_on_error": False,
         }
+        if wish:
+            content[WISH] = wish
         self._waiting[id] = mailbox
         self._output.belongs(header)
         if not self.alive:  # it ended a moment ago
             self._tell_all()
             return
-        data = to_session(SHELL, header, content)
+        data = to_session(SHELL, header, content, buffers)
         if len(data) > MAX_SAID:
             self._waiting.pop(id)
             raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
@@ -125,9 +152,11 @@ class Session:
 
     def put(self, files: Iterable[str], note: Callable[[str], None], progress: Callable[[str], None]) -> None:
         """Send files into its folder, and wait until they are there. Raises HomieError."""
-        request = request_to_put(files, note)
-        if request is None:
-            return
+        if request := request_to_put(files, note):
+            self.send_files(request, progress)
+
+    def send_files(self, request: PutRequest, progress: Callable[[str], None]) -> None:
+        """Send these files into its folder, and wait until they are there. Raises HomieError."""
         for news in self._client.put(self.job, request):
             match news:
                 case Transfer(done=done, total=total):
@@ -189,6 +218,7 @@ class Session:
             self.lost = error
         finally:
             self._tell_all()
+            self._placing.set()
             self._output.close()
             self.closed.set()
 
@@ -209,8 +239,9 @@ class Session:
     def _hear(self, news: News) -> None:
         match news:
             case Placed():
-                self.peer, self.gpus = news.peer, news.gpus
+                self.peer, self.gpus, self._id = news.peer, news.gpus, news.id
                 self._output.peer, self._output.filter = news.peer, Filter(trusted=news.trusted)
+                self._placing.set()
                 self._progress(f"opening a session on {news.peer}: {news.why}")
             case Refused():
                 self.lost = news.as_error()
@@ -284,7 +315,10 @@ class Session:
                 self._replies[message.parent] = message.content
                 self._finish_cell(message.parent)
         elif message.channel == IOPUB:
-            if message.type != "status":
+            if message.type == GIVEN:
+                if mailbox:
+                    self._given[message.parent] = message
+            elif message.type != "status":
                 self._output.publish(message)
             elif message.content.get("execution_state") == "idle":
                 if mailbox:
@@ -300,5 +334,5 @@ class Session:
         self._idle.discard(id)
         reply = self._replies.pop(id)
         error = self._output.take_error(id) if reply.get("status") == "error" else None
-        self._waiting.pop(id).put(Answered(reply, error))
+        self._waiting.pop(id).put(Answered(reply, error, self._given.pop(id, None)))
         self._output.settle(id)

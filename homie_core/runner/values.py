@@ -280,11 +280,14 @@ def _pyarrow(where: str, value: object) -> Any:
     return pyarrow
 
 
-def _a(kind: type) -> str:
-    """Return what a value of this type is called."""
+def name_of(kind: type) -> str:
+    """Return a type's name as people know it: `pandas.DataFrame`."""
     package = kind.__module__.split(".")[0]
-    name = kind.__qualname__ if package in ("builtins", "__main__") else f"{package}.{kind.__qualname__}"
-    return f"a value of type {name}"
+    return kind.__qualname__ if package in ("builtins", "__main__") else f"{package}.{kind.__qualname__}"
+
+
+def _a(kind: type) -> str:
+    return f"a value of type {name_of(kind)}"
 
 
 def _short(key: object) -> str:
