@@ -82,7 +82,7 @@ class Cell:
         return Packed(here)
 
     def _is_there(self, name: str, value: object) -> bool:
-        session = self._notebook.current
+        session = self._notebook.open_for(self._options)
         return isinstance(value, Remote) and session is not None and value.is_in(session, name)
 
     async def _run(self, session: Session, packed: Packed, file: str | None) -> Answered:

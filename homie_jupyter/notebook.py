@@ -65,7 +65,7 @@ class Notebook:
             if options.session:
                 raise HomieError("--fresh is a sandbox for one cell, -s a session that stays; use one of them")
             return self._opened(f"fresh-{new_job_id()[:4]}", options, note, more)
-        session = self._chosen(options)
+        session = self.open_for(options)
         if session is None:
             name = options.session or (options.node if options.node and self._named(MAIN) else MAIN)
             session = self._found_again(name) or self._opened(name, options, note, more)
@@ -107,7 +107,10 @@ class Notebook:
         session = self._open.get(name)
         return session if session and session.alive else None
 
-    def _chosen(self, options: Options) -> Session | None:
+    def open_for(self, options: Options) -> Session | None:
+        """Return the session that a cell with these options would find open."""
+        if options.fresh:
+            return None
         if options.session:
             return self._named(options.session)
         if options.node:
