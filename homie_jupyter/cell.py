@@ -1,22 +1,22 @@
 """One cell, from its text to its end on a friend's machine."""
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, assert_never, cast
 
 from IPython import get_ipython
 
-from homie_core.client.values import Given, Packed, given, wish
+from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
-from homie_core.home import home
-from homie_core.model.control import PutRequest
 from homie_core.model.errors import HomieError
-from homie_core.model.quantity import show_duration
-from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Stop
+from homie_core.model.quantity import show_duration, show_size
+from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent, Stop
+from homie_jupyter.messages import Message
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.publish import Header
@@ -60,20 +60,17 @@ class Cell:
     async def run(self) -> None:
         """Run it; raise what it raised, or HomieError if it could not be run."""
         packed = self._packed()
-        with packed.as_file(home() / "outgoing") if packed.is_large else nullcontext() as source:
-            more = (source,) if source else ()
-            session = self._notebook.session_for(self._options, self._say, more)
-            first = self._notebook.first_cell(session)
-            if self._options.files and not first:
-                session.put(self._options.files, self._say, self._note)
-            if more and not first:
-                session.send_files(PutRequest(files=more), self._note)
+        session = self._notebook.session_for(self._options, self._say)
+        first = self._notebook.first_cell(session)
+        if self._options.files and not first:
+            session.put(self._options.files, self._say, self._note)
             self._note("")
-            answered = await self._run(session, packed, source.name if source else None)
+        answered = await self._run(session, packed)
+        came = self._taken(session, answered)
         if self._options.fresh:
             session.finish()
             session.closed.wait()
-        self._end(session, answered, first, self._taken(session, answered))
+        self._end(session, answered, first, came)
 
     def _packed(self) -> Packed:
         """Return the variables that go with it, but for those that are there already."""
@@ -85,12 +82,15 @@ class Cell:
         session = self._notebook.open_for(self._options)
         return isinstance(value, Remote) and session is not None and value.is_in(session, name)
 
-    async def _run(self, session: Session, packed: Packed, file: str | None) -> Answered:
+    async def _run(self, session: Session, packed: Packed) -> Answered:
         options, wishes = self._options, None
+        parcel = os.urandom(8).hex() if packed.is_large else None
         if packed.names or options.outputs or options.keeps:
             trusted = session.is_trusted() if options.outputs else False
-            wishes = wish(packed, options.outputs, options.keeps, file=file, pickles=trusted)
+            wishes = wish(packed, options.outputs, options.keeps, parcel=parcel, pickles=trusted)
         with Mailbox(self._blocking) as mailbox:
+            if parcel:
+                await self._send(session, parcel, packed, mailbox)
             session.run(
                 self._code,
                 self._header,
@@ -98,10 +98,12 @@ class Cell:
                 stdin=self._publisher.takes_input,
                 timeout=options.timeout,
                 wish=wishes,
-                buffers=() if file else packed.buffers,
+                buffers=() if parcel else packed.buffers,
             )
             try:
-                return await self._wait(session, mailbox)
+                answered = await self._wait(session, mailbox)
+                assert isinstance(answered, Answered)
+                return answered
             finally:
                 self._note("")
                 session.leave(mailbox)
@@ -111,7 +113,7 @@ class Cell:
         message, options = answered.given, self._options
         if message is None:
             return Given({}, {}, {})
-        came = given(message.content, message.buffers, options.outputs, session.peer, session.is_trusted())
+        came = self._given(session, message, options.outputs)
         kept = {name: came.kept[name] for name in options.keeps if name in came.kept}
         for name, what in kept.items():
             self._notebook.variables[name] = Remote(session, what, partial(value_of, self._notebook))
@@ -121,14 +123,17 @@ class Cell:
     async def fetch(self, expression: str) -> Any:
         """Return the value that an expression has there. Raises HomieError."""
         session = self._notebook.session_for(self._options, self._say)
-        answered = await self._run(session, Packed({}), None)
+        answered = await self._run(session, Packed({}))
         if answered.given is None:
             raise HomieError(f"{session.peer} did not say what `{expression}` is")
-        came = given(
-            answered.given.content, answered.given.buffers, (expression,), session.peer, session.is_trusted()
-        )
+        came = self._given(session, answered.given, (expression,))
         came.check()
         return came.values[expression]
+
+    def _given(self, session: Session, message: Message, asked: tuple[str, ...]) -> Given:
+        parcel = parcel_of(message.content)
+        buffers = session.fetch_parcel(parcel) if parcel else message.buffers
+        return given(message.content, buffers, asked, session.peer, session.is_trusted())
 
     async def attach(self) -> None:
         """Show what runs in a session from its beginning on, as if it ran in this cell."""
@@ -136,16 +141,27 @@ class Cell:
             session = self._notebook.attach(self._options.session, self._header, mailbox)
             try:
                 answered = await self._wait(session, mailbox)
+                assert isinstance(answered, Answered)
             finally:
                 session.leave(mailbox)
         self._end(session, answered, False, Given({}, {}, {}))
 
-    async def _wait(self, session: Session, mailbox: Mailbox) -> Answered:
-        progress: str | None = None
+    async def _send(self, session: Session, parcel: str, packed: Packed, mailbox: Mailbox) -> None:
+        session.send_parcel(parcel, packed.buffers, mailbox)
+        try:
+            letter = await self._wait(session, mailbox, f"{show_size(packed.size)} to {session.peer or 'a peer'}")
+            assert isinstance(letter, Sent)
+        finally:
+            self._note("")
+            session.leave(mailbox)
+
+    async def _wait(self, session: Session, mailbox: Mailbox, sending: str = "") -> Answered | Sent:
+        """Wait for the cell's end, or, if its values are sent (how many, where to), for theirs."""
+        progress = sending or None
         while True:
             match await mailbox.get(None if progress is None else SOON):
-                case Answered() as answered:
-                    return answered
+                case Answered() | Sent() as done:
+                    return done
                 case Progress() as waiting:
                     progress = waiting.text
                     continue  # most pass at once, and are not worth a line
@@ -154,6 +170,8 @@ class Cell:
                     progress = None
                 case Question() as question:
                     self._ask(session, question)
+                case Stop() if sending:
+                    raise KeyboardInterrupt
                 case Stop():
                     await self._stop(session)
                 case Over(outcome=outcome, limits=limits):

@@ -36,6 +36,11 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """The values that go with the cell are there."""
+
+
+@dataclass(frozen=True)
 class Over:
     """The session has ended."""
 
@@ -55,7 +60,7 @@ class Stop:
     """The person pressed stop, or Ctrl-C."""
 
 
-Letter = Progress | Question | Answered | Over | Broken | Stop
+Letter = Progress | Question | Sent | Answered | Over | Broken | Stop
 
 
 class Mailbox:

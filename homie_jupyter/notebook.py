@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_session, wait_for_peers
 from homie_core.home import home
-from homie_core.model.control import Follow, JobView, RunRequest, Source
+from homie_core.model.control import Follow, JobView, RunRequest
 from homie_core.model.errors import HomieError
 from homie_core.model.job import Ask, State
 from homie_jupyter.mailbox import Mailbox
@@ -59,16 +59,16 @@ class Notebook:
             raise HomieError(f"no session {name} is open here; open: {names}. `%%homie -s {name}` opens it")
         return self._using(session)
 
-    def session_for(self, options: Options, note: Callable[[str], None], more: tuple[Source, ...] = ()) -> Session:
-        """Return the session for a cell with these options, opened if need be, then with `more` files in it."""
+    def session_for(self, options: Options, note: Callable[[str], None]) -> Session:
+        """Return the session for a cell with these options, opened if need be."""
         if options.fresh:
             if options.session:
                 raise HomieError("--fresh is a sandbox for one cell, -s a session that stays; use one of them")
-            return self._opened(f"fresh-{new_job_id()[:4]}", options, note, more)
+            return self._opened(f"fresh-{new_job_id()[:4]}", options, note)
         session = self.open_for(options)
         if session is None:
             name = options.session or (options.node if options.node and self._named(MAIN) else MAIN)
-            session = self._found_again(name) or self._opened(name, options, note, more)
+            session = self._found_again(name) or self._opened(name, options, note)
             self._open[name] = session
         else:
             self._check(session, options)
@@ -143,9 +143,7 @@ class Notebook:
                 f"open another one with -s NAME, or end it with `%homie end {session.name}`"
             )
 
-    def _opened(
-        self, name: str, options: Options, note: Callable[[str], None], more: tuple[Source, ...]
-    ) -> Session:
+    def _opened(self, name: str, options: Options, note: Callable[[str], None]) -> Session:
         job = new_job_id()
         request: RunRequest = request_for_session(
             self._title(name),
@@ -155,7 +153,6 @@ class Notebook:
             ask=Ask(cpus=options.cpus, memory=options.memory, gpus=int(options.gpu)),
             node=options.node,
             note=note,
-            more=more,
         )
         self._new.add(job)
         return Session(name, self.client(), self.publisher, request)

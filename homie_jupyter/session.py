@@ -14,7 +14,6 @@ from homie_core.model.control import (
     JobEvent,
     News,
     Placed,
-    PutRequest,
     Refused,
     RunRequest,
     Transfer,
@@ -25,12 +24,12 @@ from homie_core.model.errors import BadMessage, HomieError, TransferError
 from homie_core.model.job import Ask, Limits, Outcome
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_size
-from homie_core.model.session import MAX_SAID, Cell, Finish, Restart, Say
+from homie_core.model.session import MAX_SAID, Cell, Finish, ParcelName, Restart, Say
 from homie_core.runner.exchange import GIVEN, WISH
 from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
 from homie_core.runner.values import Buffer
 from homie_jupyter.comms import Comms
-from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question
+from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent
 from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import Output
 from homie_jupyter.publish import Header, Publisher
@@ -57,8 +56,8 @@ class Session:
         self.gpus: tuple[str, ...] = ()
         self._id = ""
         """The peer's id."""
-        self._placing = threading.Event()
-        """Set when it is known where it is, or that it is nowhere."""
+        self._placing, self._started = threading.Event(), threading.Event()
+        """Set when it is known where it is, and when it runs; both, when it has ended."""
         self.limits: Limits | None = None
         self.over: Outcome | None = None
         self.lost: Exception | None = None
@@ -134,6 +133,28 @@ class Session:
             raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
         self._channel.tell(Cell(id=id, data=data, timeout=timeout))
 
+    def send_parcel(self, name: ParcelName, buffers: Sequence[Buffer], mailbox: Mailbox) -> None:
+        """Send values ahead of their cell, as soon as it runs; `Sent` or `Broken` comes into the mailbox."""
+
+        def send() -> None:
+            self._started.wait()
+            if not self.alive:
+                self._tell_all()
+                return
+            try:
+                self._client.send_parcel(self.job, name, buffers)
+            except HomieError as error:
+                mailbox.put(Broken(error))
+            else:
+                mailbox.put(Sent())
+
+        self._waiting[name] = mailbox
+        threading.Thread(target=send, name=f"homie {name}", daemon=True).start()
+
+    def fetch_parcel(self, name: ParcelName) -> list[bytearray]:
+        """Return the buffers of values that its newest cell gave. Raises HomieError."""
+        return self._client.fetch_parcel(self.job, name)
+
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs."""
         self._channel.tell(Say(data=pack(INTERRUPT, ())))
@@ -152,11 +173,9 @@ class Session:
 
     def put(self, files: Iterable[str], note: Callable[[str], None], progress: Callable[[str], None]) -> None:
         """Send files into its folder, and wait until they are there. Raises HomieError."""
-        if request := request_to_put(files, note):
-            self.send_files(request, progress)
-
-    def send_files(self, request: PutRequest, progress: Callable[[str], None]) -> None:
-        """Send these files into its folder, and wait until they are there. Raises HomieError."""
+        request = request_to_put(files, note)
+        if request is None:
+            return
         for news in self._client.put(self.job, request):
             match news:
                 case Transfer(done=done, total=total):
@@ -219,6 +238,7 @@ class Session:
         finally:
             self._tell_all()
             self._placing.set()
+            self._started.set()
             self._output.close()
             self.closed.set()
 
@@ -266,6 +286,7 @@ class Session:
                 self._progress(f"waits on {self.peer}, place {what.position}: {what.reason}")
             case event.Started():
                 self._progress("")
+                self._started.set()
             case event.Restarted():
                 self._unpacker = Unpacker()
                 self._output.close()

@@ -66,14 +66,13 @@ def request_for_session(
     ask: Ask | None = None,
     node: str | None = None,
     note: Callable[[str], None] = lambda _: None,
-    more: tuple[Source, ...] = (),
 ) -> RunRequest:
-    """Return the request to open a session with these files and `more` in it; else as for a script."""
+    """Return the request to open a session with these files and folders in it; else as for a script."""
     return _fitting(
         RunRequest(
             id=job,
             kind=Kind.SESSION,
-            files=(*_sources(_found({}, files, note)), *more),
+            files=_sources(_found({}, files, note)),
             results=str(results.absolute()),
             title=title,
             ask=ask or Ask(),

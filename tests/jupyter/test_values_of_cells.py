@@ -51,11 +51,12 @@ def test_arrays_and_frames_go_over_and_come_back(kernel: LocalKernel):
     kernel.run("y[0, 0] = 7")
 
 
-def test_what_is_large_goes_as_a_file_and_leaves_nothing_behind(kernel: LocalKernel, pair):
+def test_what_is_large_goes_as_a_parcel_and_leaves_nothing_behind(kernel: LocalKernel):
     kernel.run("import numpy as np\nx = np.arange(1_000_000)")
     kernel.run("%%homie -i x -o y\nimport os\ny = x[::-1], os.listdir('.homie')")
     assert kernel.run("y[0][0], y[0].nbytes, y[1]").results == ["(np.int64(999999), 8000000, [])"]
-    assert list((pair.laptop.home / "outgoing").iterdir()) == []
+    ran = kernel.run("%homie pull y")
+    assert ran.footer.endswith(" · y")
 
 
 def test_what_is_large_goes_with_the_first_cell_of_a_session(kernel: LocalKernel):

@@ -10,9 +10,21 @@ claims.py   what is left of what a stranger claims
 """
 
 from homie_core.client.values.claims import Malformed
-from homie_core.client.values.given import Given, Kept, NotGiven, given
+from homie_core.client.values.given import Given, Kept, NotGiven, given, parcel_of
 from homie_core.client.values.pack import Packed, wish
 from homie_core.client.values.pictures import Figure
 from homie_core.client.values.reader import Untrusted, read
 
-__all__ = ["Figure", "Given", "Kept", "Malformed", "NotGiven", "Packed", "Untrusted", "given", "read", "wish"]
+__all__ = [
+    "Figure",
+    "Given",
+    "Kept",
+    "Malformed",
+    "NotGiven",
+    "Packed",
+    "Untrusted",
+    "given",
+    "parcel_of",
+    "read",
+    "wish",
+]

@@ -10,6 +10,7 @@ from homie_core.client.values.claims import Buffer, Malformed
 from homie_core.client.values.reader import Untrusted, read
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_size
+from homie_core.model.session import ParcelName
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -33,6 +34,10 @@ class Kept(msgspec.Struct, frozen=True):
         return f"{self.type}{shape}, {show_size(self.bytes)}"
 
 
+class _Parcel(msgspec.Struct, frozen=True):
+    parcel: ParcelName | None = None
+
+
 class _Content(msgspec.Struct, frozen=True):
     values: list[_Value]
     kept: list[Kept]
@@ -54,6 +59,14 @@ class Given:
         """Raise NotGiven if something did not come."""
         if self.errors:
             raise NotGiven("\n".join(map(str, self.errors.values())))
+
+
+def parcel_of(content: dict[str, Any]) -> ParcelName | None:
+    """Return the parcel that holds this message's buffers, if one does. Raises Malformed."""
+    try:
+        return msgspec.convert(content, _Parcel).parcel
+    except msgspec.ValidationError as error:
+        raise Malformed(f"values that are none: {error}") from error
 
 
 def given(

@@ -1,20 +1,13 @@
 """Values on their way to a sandbox: pickled, since it is the sender's own code that reads them there."""
 
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from homie_core.model.control import Source
 from homie_core.model.errors import CannotSend
-from homie_core.model.names import FileName
-from homie_core.runner.exchange import bundle
+from homie_core.model.session import ParcelName
+from homie_core.runner.exchange import INLINE
 from homie_core.runner.values import Buffer, name_of
-
-INLINE = 2 << 20
-"""Bytes that travel with the cell itself; more become a file that goes before it."""
 
 
 class Packed:
@@ -29,34 +22,23 @@ class Packed:
 
     @property
     def is_large(self) -> bool:
-        """Whether they need a file of their own."""
+        """Whether they go ahead of their cell, as a parcel."""
         return self.size > INLINE
-
-    @contextmanager
-    def as_file(self, folder: Path) -> Iterator[Source]:
-        """Hold a file with all of it in this folder, as it can be sent."""
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / os.urandom(8).hex()
-        try:
-            with path.open("xb", buffering=0) as file:
-                path.chmod(0o600)
-                for each in bundle(self.buffers):
-                    view = memoryview(each).cast("B")
-                    while view:
-                        view = view[file.write(view) :]
-            yield Source(name=FileName(f".homie/{path.name}"), path=str(path))
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def wish(
-    packed: Packed, gives: tuple[str, ...] = (), keeps: tuple[str, ...] = (), *, file: str | None, pickles: bool
+    packed: Packed,
+    gives: tuple[str, ...] = (),
+    keeps: tuple[str, ...] = (),
+    *,
+    parcel: ParcelName | None,
+    pickles: bool,
 ) -> dict[str, Any]:
     """Return what a cell's request says of its values; see `homie_core.runner.exchange`."""
     return {
         "python": sys.version_info[:2],
         "sends": bool(packed.names),
-        "file": file,
+        "parcel": parcel,
         "gives": gives,
         "keeps": keeps,
         "pickles": pickles,
