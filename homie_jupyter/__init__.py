@@ -6,6 +6,7 @@ notebook.py  this notebook's sessions                  session.py    one session
 mailbox.py   what a waiting cell is told               messages.py   Jupyter messages, bytes to types
 output.py    what a session may show, and where        publish.py    the notebook, or a terminal
 comms.py     widgets, both ways                        safe/         what a peer's output may be
+variables.py variables that go with a cell, and come back
 show.py      what Homie itself shows                   trust.py      whose output is not filtered
 """
 

@@ -1,29 +1,38 @@
 """One cell, from its text to its end on a friend's machine."""
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, assert_never
+from functools import partial
+from typing import Any, TypeVar, assert_never, cast
 
 from IPython import get_ipython
 
+from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
 from homie_core.model.errors import HomieError
-from homie_core.model.quantity import show_duration
-from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Stop
+from homie_core.model.quantity import show_duration, show_size
+from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent, Stop
+from homie_jupyter.messages import Message
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.publish import Header
 from homie_jupyter.session import Session
 from homie_jupyter.show import footer, short
+from homie_jupyter.variables import Remote, values_of
 
+T = TypeVar("T")
 SOON = 0.4
 """Seconds after which it is worth saying why the cell does not run yet."""
 RESTART = 0.25
 """Seconds in which a kernel that was interrupted in order to be ended has ended."""
 AGAIN = 2.0
 """Seconds within which a second stop means more than the first."""
+
+_MISSING = re.compile(r"name '([^']+)' is not defined")
 
 
 class RemoteError(Exception):
@@ -50,23 +59,81 @@ class Cell:
 
     async def run(self) -> None:
         """Run it; raise what it raised, or HomieError if it could not be run."""
+        packed = self._packed()
         session = self._notebook.session_for(self._options, self._say)
         first = self._notebook.first_cell(session)
         if self._options.files and not first:
             session.put(self._options.files, self._say, self._note)
             self._note("")
-        with Mailbox(self._blocking) as mailbox:
-            stdin, timeout = self._publisher.takes_input, self._options.timeout
-            session.run(self._code, self._header, mailbox, stdin=stdin, timeout=timeout)
-            try:
-                answered = await self._wait(session, mailbox)
-            finally:
-                self._note("")
-                session.leave(mailbox)
+        answered = await self._run(session, packed)
+        came = self._taken(session, answered)
         if self._options.fresh:
             session.finish()
             session.closed.wait()
-        self._end(session, answered, first)
+        self._end(session, answered, first, came)
+
+    def _packed(self) -> Packed:
+        """Return the variables that go with it, but for those that are there already."""
+        values = values_of(self._options.inputs, self._notebook.variables)
+        here = {name: value for name, value in values.items() if not self._is_there(name, value)}
+        return Packed(here)
+
+    def _is_there(self, name: str, value: object) -> bool:
+        session = self._notebook.open_for(self._options)
+        return isinstance(value, Remote) and session is not None and value.is_in(session, name)
+
+    async def _run(self, session: Session, packed: Packed) -> Answered:
+        options, wishes = self._options, None
+        parcel = os.urandom(8).hex() if packed.is_large else None
+        if packed.names or options.outputs or options.keeps:
+            trusted = session.is_trusted() if options.outputs else False
+            wishes = wish(packed, options.outputs, options.keeps, parcel=parcel, pickles=trusted)
+        with Mailbox(self._blocking) as mailbox:
+            if parcel:
+                await self._send(session, parcel, packed, mailbox)
+            session.run(
+                self._code,
+                self._header,
+                mailbox,
+                stdin=self._publisher.takes_input,
+                timeout=options.timeout,
+                wish=wishes,
+                buffers=() if parcel else packed.buffers,
+            )
+            try:
+                answered = await self._wait(session, mailbox)
+                assert isinstance(answered, Answered)
+                return answered
+            finally:
+                self._note("")
+                session.leave(mailbox)
+
+    def _taken(self, session: Session, answered: Answered) -> Given:
+        """Put what came back among the variables here, and return it."""
+        message, options = answered.given, self._options
+        if message is None:
+            return Given({}, {}, {})
+        came = self._given(session, message, options.outputs)
+        kept = {name: came.kept[name] for name in options.keeps if name in came.kept}
+        for name, what in kept.items():
+            self._notebook.variables[name] = Remote(session, what, partial(value_of, self._notebook))
+        self._notebook.variables.update(came.values)
+        return came
+
+    async def fetch(self, expression: str) -> Any:
+        """Return the value that an expression has there. Raises HomieError."""
+        session = self._notebook.session_for(self._options, self._say)
+        answered = await self._run(session, Packed({}))
+        if answered.given is None:
+            raise HomieError(f"{session.peer} did not say what `{expression}` is")
+        came = self._given(session, answered.given, (expression,))
+        came.check()
+        return came.values[expression]
+
+    def _given(self, session: Session, message: Message, asked: tuple[str, ...]) -> Given:
+        parcel = parcel_of(message.content)
+        buffers = session.fetch_parcel(parcel) if parcel else message.buffers
+        return given(message.content, buffers, asked, session.peer, session.is_trusted())
 
     async def attach(self) -> None:
         """Show what runs in a session from its beginning on, as if it ran in this cell."""
@@ -74,16 +141,27 @@ class Cell:
             session = self._notebook.attach(self._options.session, self._header, mailbox)
             try:
                 answered = await self._wait(session, mailbox)
+                assert isinstance(answered, Answered)
             finally:
                 session.leave(mailbox)
-        self._end(session, answered, first=False)
+        self._end(session, answered, False, Given({}, {}, {}))
 
-    async def _wait(self, session: Session, mailbox: Mailbox) -> Answered:
-        progress: str | None = None
+    async def _send(self, session: Session, parcel: str, packed: Packed, mailbox: Mailbox) -> None:
+        session.send_parcel(parcel, packed.buffers, mailbox)
+        try:
+            letter = await self._wait(session, mailbox, f"{show_size(packed.size)} to {session.peer or 'a peer'}")
+            assert isinstance(letter, Sent)
+        finally:
+            self._note("")
+            session.leave(mailbox)
+
+    async def _wait(self, session: Session, mailbox: Mailbox, sending: str = "") -> Answered | Sent:
+        """Wait for the cell's end, or, if its values are sent (how many, where to), for theirs."""
+        progress = sending or None
         while True:
             match await mailbox.get(None if progress is None else SOON):
-                case Answered() as answered:
-                    return answered
+                case Answered() | Sent() as done:
+                    return done
                 case Progress() as waiting:
                     progress = waiting.text
                     continue  # most pass at once, and are not worth a line
@@ -92,6 +170,8 @@ class Cell:
                     progress = None
                 case Question() as question:
                     self._ask(session, question)
+                case Stop() if sending:
+                    raise KeyboardInterrupt
                 case Stop():
                     await self._stop(session)
                 case Over(outcome=outcome, limits=limits):
@@ -148,21 +228,31 @@ class Cell:
         self._say(f"left to itself; it goes on {where}: `%homie attach` shows it, `%homie end` ends it")
         raise KeyboardInterrupt
 
-    def _end(self, session: Session, answered: Answered, first: bool) -> None:
-        self._show_footer(session, first)
+    def _end(self, session: Session, answered: Answered, first: bool, came: Given) -> None:
+        self._show_footer(session, first, came)
         self._obey(answered.reply)
         if answered.error is not None:
+            self._hint(session, answered.error)
             raise error_from(answered.error, self._publisher.harmless)
         if answered.reply.get("status") == "error":
             raise_in_silence()
+        came.check()
 
-    def _show_footer(self, session: Session, first: bool) -> None:
+    def _hint(self, session: Session, error: dict[str, Any]) -> None:
+        """Say how a variable that exists here, and was missing there, gets there."""
+        missing = _MISSING.match(str(error.get("evalue"))) if error.get("ename") == "NameError" else None
+        if missing and missing[1] in self._notebook.variables:
+            self._say(f"`{missing[1]}` is here, not on {session.peer}: add `-i {missing[1]}` to send it")
+
+    def _show_footer(self, session: Session, first: bool, came: Given) -> None:
         parts = [session.peer, *session.gpus, show_duration(time.monotonic() - self._began)]
         if self._options.fresh:
             parts.append(f"job {session.job}")
         elif first and session.limits:
             kept = f"kept until nobody has used it for {show_duration(session.limits.idle)}"
             parts.append(f"session {session.name}, {kept}")
+        if came.values:
+            parts.append(", ".join(came.values))
         if session.delivered and session.delivered.files:
             count = len(session.delivered.files)
             parts.append(f"{count} file{'s' * (count > 1)} in {short(session.delivered.folder)}")
@@ -219,10 +309,18 @@ def raise_in_silence() -> None:
     raise Failed
 
 
-def finish_now(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never really waits."""
+def value_of(notebook: Notebook, session: Session, name: str) -> Any:
+    """Return the value of a variable of this session, which is still open. Raises HomieError."""
+    if not session.alive:
+        raise HomieError(f"the session {session.name} on {session.peer} is over, and `{name}` with it")
+    options = Options(session=session.name, outputs=(name,))
+    return finish_now(Cell("", options, notebook, blocking=True).fetch(name))
+
+
+def finish_now(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits; return what it returns."""
     try:
         work.send(None)
-    except StopIteration:
-        return
+    except StopIteration as end:
+        return cast(T, end.value)
     raise AssertionError("it waits")

@@ -1,26 +1,39 @@
-"""The line form, `%homie WORD`: about sessions and peers."""
+"""The line form: `%homie WORD`, about sessions, variables and peers, and `%homie EXPRESSION`."""
 
-from collections.abc import Sequence
+import difflib
+from typing import Any
 
 from IPython.core.error import UsageError
 
+from homie_core.client.values import NotGiven
 from homie_core.model.errors import HomieError
+from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.notebook import Notebook
+from homie_jupyter.options import Options
 from homie_jupyter.session import Session
 from homie_jupyter.show import short, show_peers, show_table
 from homie_jupyter.trust import did_trust
+from homie_jupyter.variables import names_in
 
 USAGE = (
-    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]` or `attach [NAME]`; "
-    "`%%homie` on top of a cell runs it there"
+    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]`, `attach [NAME]`, `push NAMES`, "
+    "`pull NAMES`, or an expression, whose value over there comes back; `%%homie` on top of a cell runs it there"
 )
+VERBS = ("peers", "sessions", "use", "restart", "end", "attach", "push", "pull", "trust", "untrust")
 
 
-def obey(notebook: Notebook, words: Sequence[str]) -> None:
-    """Do what the words say. Raises HomieError."""
-    if did_trust(" ".join(words)):
-        return
-    match list(words):
+def obey(notebook: Notebook, line: str) -> Any:
+    """Do what the line says; return the value of an expression. Raises HomieError."""
+    words = line.split()
+    if not words or words[0].startswith("-"):
+        raise UsageError(USAGE)
+    if words[0] not in VERBS:
+        return _value(notebook, line.strip())
+    if did_trust(line):
+        for session in notebook.sessions():
+            session.is_trusted()
+        return None
+    match words:
         case ["peers"]:
             show_peers(notebook.client())
         case ["sessions"]:
@@ -36,8 +49,25 @@ def obey(notebook: Notebook, words: Sequence[str]) -> None:
             _end(_current(notebook))
         case ["end", name]:
             _end(notebook.use(name))
+        case ["push", *names] if names:
+            options = Options(inputs=names_in(names, "push"))
+            finish_now(Cell("", options, notebook, blocking=True).run())
+        case ["pull", *names] if names:
+            options = Options(outputs=names_in(names, "pull"))
+            finish_now(Cell("", options, notebook, blocking=True).run())
         case _:
             raise UsageError(USAGE)
+    return None
+
+
+def _value(notebook: Notebook, expression: str) -> Any:
+    options = Options(outputs=(expression,))
+    try:
+        return finish_now(Cell("", options, notebook, blocking=True).fetch(expression))
+    except NotGiven as error:
+        close = difflib.get_close_matches(expression, VERBS, 1)
+        hint = f"; did you mean `%homie {close[0]}`?" if close else ""
+        raise HomieError(f"{error}{hint}") from None
 
 
 def _current(notebook: Notebook) -> Session:

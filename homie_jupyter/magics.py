@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from homie_core.model.errors import HomieError
@@ -13,6 +13,7 @@ from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.transform import NAME, Transform
+from homie_jupyter.variables import names_in
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -47,12 +48,31 @@ class HomieMagics(Magics):
         delattr(self._in, NAME)
         self.notebook.close()
 
+    @no_var_expand
     @magic_arguments()
     @argument("what", nargs="*", help="line form: see below")
     @argument("-n", "--node", metavar="NAME", help="run on this machine, not on the best one available")
     @argument("-s", "--session", metavar="NAME", help="run in this session; the first cell that names it opens it")
     @argument("--fresh", action="store_true", help="run in a sandbox of its own, which ends with the cell")
     @argument("--gpu", action="store_true", help="run where a graphics card is free")
+    @argument(
+        "-i",
+        dest="inputs",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="variables that go with the cell: a,b",
+    )
+    @argument(
+        "-o", dest="outputs", action="append", default=[], metavar="NAMES", help="variables that come back: c,d"
+    )
+    @argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="variables that stay there; here they become handles, whose .get() brings them",
+    )
     @argument(
         "-f",
         "--file",
@@ -83,13 +103,20 @@ class HomieMagics(Magics):
         `%homie restart`      begin anew in it: no variables, files stay
         `%homie end [NAME]`   end it; its files come back
         `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
+        `%homie push a,b`     send variables to the session
+        `%homie pull c,d`     bring variables back from it
+        `%homie EXPRESSION`   the value that it has there: `top = %homie frame.head()`
+
+        Values come back as data: numbers, text, dates, lists, dicts, arrays, data frames, tensors, pictures.
         """
         if cell is not None:  # below another magic, such as %%time, which cannot await
             finish_now(self.run_cell(line, cell, blocking=True))
-            return
-        args = parse_argstring(self.homie, line)
+            return None
+        verb = line.split()[:1]
         try:
-            lines.obey(self.notebook, args.what)
+            return lines.obey(
+                self.notebook, self._in.var_expand(line) if verb and verb[0] in lines.VERBS else line
+            )
         except HomieError as error:
             raise UsageError(str(error)) from None
 
@@ -98,10 +125,20 @@ class HomieMagics(Magics):
         args = parse_argstring(self.homie, self._in.var_expand(line))
         if args.what:
             raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; see `%%homie?`")
-        options = Options(
-            args.node, args.session, args.fresh, args.gpu, tuple(args.files), args.cpus, args.ram, args.timeout
-        )
         try:
+            options = Options(
+                args.node,
+                args.session,
+                args.fresh,
+                args.gpu,
+                tuple(args.files),
+                args.cpus,
+                args.ram,
+                args.timeout,
+                names_in(args.inputs, "-i"),
+                names_in(args.outputs, "-o"),
+                names_in(args.keep, "--keep"),
+            )
             await Cell(cell, options, self.notebook, blocking).run()
         except HomieError as error:
             raise UsageError(str(error)) from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from homie_core.model.job import Limits, Outcome
+from homie_jupyter.messages import Message
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """The kernel has run the cell: its reply, and the error that is to be shown as the cell's own."""
+    """The kernel has run the cell: its reply, the error to be shown as the cell's own, and its values."""
 
     reply: dict[str, Any]
     error: dict[str, Any] | None
+    given: Message | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The values that go with the cell are there."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Stop:
     """The person pressed stop, or Ctrl-C."""
 
 
-Letter = Progress | Question | Answered | Over | Broken | Stop
+Letter = Progress | Question | Sent | Answered | Over | Broken | Stop
 
 
 class Mailbox:

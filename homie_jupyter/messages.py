@@ -10,6 +10,7 @@ import msgspec
 
 from homie_core.model.errors import BadMessage
 from homie_core.runner.messages import pack
+from homie_core.runner.values import Buffer
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ def unpack(channel: int, parts: list[bytes]) -> Message:
 
 
 def to_session(
-    channel: int, header: dict[str, Any], content: dict[str, Any], buffers: Sequence[bytes] = ()
+    channel: int, header: dict[str, Any], content: dict[str, Any], buffers: Sequence[Buffer] = ()
 ) -> bytes:
     """Return a message as a session's kernel takes it; what it answers names this header as its parent."""
     parts = [_as_json(part) for part in (header, {}, {}, content)]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_session, wait_for_peers
 from homie_core.home import home
@@ -27,6 +27,7 @@ class Notebook:
 
     def __init__(self, shell: "InteractiveShell") -> None:
         self.publisher: Publisher = publisher_for(shell)
+        self.variables: dict[str, Any] = shell.user_ns
         self._open: dict[str, Session] = {}
         self._used: list[str] = []
         """Names of sessions, the one that was used last behind the others."""
@@ -64,7 +65,7 @@ class Notebook:
             if options.session:
                 raise HomieError("--fresh is a sandbox for one cell, -s a session that stays; use one of them")
             return self._opened(f"fresh-{new_job_id()[:4]}", options, note)
-        session = self._chosen(options)
+        session = self.open_for(options)
         if session is None:
             name = options.session or (options.node if options.node and self._named(MAIN) else MAIN)
             session = self._found_again(name) or self._opened(name, options, note)
@@ -106,7 +107,10 @@ class Notebook:
         session = self._open.get(name)
         return session if session and session.alive else None
 
-    def _chosen(self, options: Options) -> Session | None:
+    def open_for(self, options: Options) -> Session | None:
+        """Return the session that a cell with these options would find open."""
+        if options.fresh:
+            return None
         if options.session:
             return self._named(options.session)
         if options.node:

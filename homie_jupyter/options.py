@@ -17,3 +17,9 @@ class Options:
     """Bytes."""
     timeout: float | None = None
     """Seconds."""
+    inputs: tuple[str, ...] = ()
+    """Variables that go with the cell."""
+    outputs: tuple[str, ...] = ()
+    """Those that come back after it."""
+    keeps: tuple[str, ...] = ()
+    """Those that stay there, and are told about."""

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from homie_core.client import Client, request_to_put
@@ -24,10 +24,12 @@ from homie_core.model.errors import BadMessage, HomieError, TransferError
 from homie_core.model.job import Ask, Limits, Outcome
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_size
-from homie_core.model.session import MAX_SAID, Cell, Finish, Restart, Say
+from homie_core.model.session import MAX_SAID, Cell, Finish, ParcelName, Restart, Say
+from homie_core.runner.exchange import GIVEN, WISH
 from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
+from homie_core.runner.values import Buffer
 from homie_jupyter.comms import Comms
-from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question
+from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent
 from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import Output
 from homie_jupyter.publish import Header, Publisher
@@ -52,6 +54,10 @@ class Session:
         self.peer = ""
         """Empty until it is known."""
         self.gpus: tuple[str, ...] = ()
+        self._id = ""
+        """The peer's id."""
+        self._placing, self._started = threading.Event(), threading.Event()
+        """Set when it is known where it is, and when it runs; both, when it has ended."""
         self.limits: Limits | None = None
         self.over: Outcome | None = None
         self.lost: Exception | None = None
@@ -64,6 +70,7 @@ class Session:
         self._output = Output(publisher, self.job, Comms(publisher.comms, self.say), self._say)
         self._waiting: dict[str, Mailbox] = {}
         self._replies: dict[str, dict[str, Any]] = {}
+        self._given: dict[str, Message] = {}
         self._idle: set[str] = set()
         """Cells whose output is complete; the reply may come before or after that."""
         self._placed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -83,29 +90,70 @@ class Session:
         """Whether it can still be told things, as far as is known."""
         return self.over is None and self.lost is None
 
+    def is_trusted(self) -> bool:
+        """Return whether the user trusts its peer, waited for if need be, and filter its outputs accordingly."""
+        self._placing.wait()
+        trusted = any(peer.id == self._id and peer.trusted for peer in self._client.peers())
+        self._output.filter = Filter(trusted=trusted)
+        return trusted
+
     # What it is told; main thread.
 
-    def run(self, code: str, header: Header, mailbox: Mailbox, *, stdin: bool, timeout: float | None) -> None:
-        """Run a cell; its letters come into the mailbox."""
+    def run(
+        self,
+        code: str,
+        header: Header,
+        mailbox: Mailbox,
+        *,
+        stdin: bool,
+        timeout: float | None,
+        wish: dict[str, Any] | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> None:
+        """Run a cell; its letters come into the mailbox. `wish`, `buffers`: its values, `client.values.wish`."""
         id = str(header["msg_id"])
         content = {
             "code": code,
-            "silent": False,
+            "silent": not code,
             "store_history": True,
             "user_expressions": {},
             "allow_stdin": stdin,
             "stop_on_error": False,
         }
+        if wish:
+            content[WISH] = wish
         self._waiting[id] = mailbox
         self._output.belongs(header)
         if not self.alive:  # it ended a moment ago
             self._tell_all()
             return
-        data = to_session(SHELL, header, content)
+        data = to_session(SHELL, header, content, buffers)
         if len(data) > MAX_SAID:
             self._waiting.pop(id)
             raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
         self._channel.tell(Cell(id=id, data=data, timeout=timeout))
+
+    def send_parcel(self, name: ParcelName, buffers: Sequence[Buffer], mailbox: Mailbox) -> None:
+        """Send values ahead of their cell, as soon as it runs; `Sent` or `Broken` comes into the mailbox."""
+
+        def send() -> None:
+            self._started.wait()
+            if not self.alive:
+                self._tell_all()
+                return
+            try:
+                self._client.send_parcel(self.job, name, buffers)
+            except HomieError as error:
+                mailbox.put(Broken(error))
+            else:
+                mailbox.put(Sent())
+
+        self._waiting[name] = mailbox
+        threading.Thread(target=send, name=f"homie {name}", daemon=True).start()
+
+    def fetch_parcel(self, name: ParcelName) -> list[bytearray]:
+        """Return the buffers of values that its newest cell gave. Raises HomieError."""
+        return self._client.fetch_parcel(self.job, name)
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs."""
@@ -189,6 +237,8 @@ class Session:
             self.lost = error
         finally:
             self._tell_all()
+            self._placing.set()
+            self._started.set()
             self._output.close()
             self.closed.set()
 
@@ -210,8 +260,9 @@ class Session:
     def _hear(self, news: News) -> None:
         match news:
             case Placed():
-                self.peer, self.gpus = news.peer, news.gpus
+                self.peer, self.gpus, self._id = news.peer, news.gpus, news.id
                 self._output.peer, self._output.filter = news.peer, Filter(trusted=news.trusted)
+                self._placing.set()
                 self._progress(f"opening a session on {news.peer}: {news.why}")
             case Refused():
                 self.lost = news.as_error()
@@ -236,6 +287,7 @@ class Session:
                 self._progress(f"waits on {self.peer}, place {what.position}: {what.reason}")
             case event.Started():
                 self._progress("")
+                self._started.set()
             case event.Restarted():
                 self._unpacker = Unpacker()
                 self._output.close()
@@ -285,7 +337,10 @@ class Session:
                 self._replies[message.parent] = message.content
                 self._finish_cell(message.parent)
         elif message.channel == IOPUB:
-            if message.type != "status":
+            if message.type == GIVEN:
+                if mailbox:
+                    self._given[message.parent] = message
+            elif message.type != "status":
                 self._output.publish(message)
             elif message.content.get("execution_state") == "idle":
                 if mailbox:
@@ -301,5 +356,5 @@ class Session:
         self._idle.discard(id)
         reply = self._replies.pop(id)
         error = self._output.take_error(id) if reply.get("status") == "error" else None
-        self._waiting.pop(id).put(Answered(reply, error))
+        self._waiting.pop(id).put(Answered(reply, error, self._given.pop(id, None)))
         self._output.settle(id)

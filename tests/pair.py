@@ -42,7 +42,18 @@ END_WITHIN = 40.0
 """Seconds that a daemon gets to end by itself."""
 
 
-PACKAGES = ("ipykernel", "ipython", "ipywidgets", "jinja2", "matplotlib", "pandas", "rich", "sympy", "tqdm")
+PACKAGES = (
+    "ipykernel",
+    "ipython",
+    "ipywidgets",
+    "jinja2",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "sympy",
+    "tqdm",
+)
 """What notebooks of the tests need, the same here and there."""
 
 

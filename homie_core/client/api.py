@@ -6,7 +6,7 @@ http.client, because a front end must start quickly: its import costs a tenth of
 import http.client
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, 
 from homie_core.model.event import Ended
 from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
+from homie_core.model.session import ParcelName
+from homie_core.runner.exchange import bundle, unbundled
+from homie_core.runner.values import Buffer
 
 SOCKET = "control.sock"
 """Name of the daemon's socket in its home folder."""
@@ -29,6 +32,7 @@ MAX_SOCKET_PATH = 100
 PIECE = 0.5
 """Seconds of one wait for news."""
 
+_PACKED = {"Content-Type": "application/msgpack"}
 _NEWS: Any = News
 _PEERS: Any = tuple[Peer, ...]
 
@@ -105,6 +109,21 @@ class Client:
                 raise news.as_error()
             yield news
 
+    def send_parcel(self, job: JobId, name: ParcelName, buffers: Sequence[Buffer]) -> None:
+        """Send these buffers to a session of mine that runs."""
+        size = sum(map(len, bundle(buffers)))
+        headers = {"Content-Length": str(size)}
+        with self._open("PUT", f"/v1/runs/{job}/parcels/{name}", bundle(buffers), None, headers) as response:
+            response.read()
+
+    def fetch_parcel(self, job: JobId, name: ParcelName) -> list[bytearray]:
+        """Return the buffers of a parcel that a session of mine made. Raises BadMessage if it is none."""
+        with self._open("GET", f"/v1/runs/{job}/parcels/{name}", None, None) as response, self._translated():
+            try:
+                return unbundled(response.length or 0, response.readinto)
+            except ValueError as error:
+                raise BadMessage(f"the session sent {error}") from error
+
     def stop(self, job: JobId) -> None:
         """Ask for the end of a job of mine; its news go on until it has ended."""
         self._ask("POST", f"/v1/runs/{job}/stop")
@@ -114,12 +133,14 @@ class Client:
         self._ask("POST", "/v1/shutdown")
 
     def _ask(self, method: str, path: str, body: object = None) -> bytes:
-        with self._open(method, path, body, self._timeout) as response, self._translated():
+        payload = None if body is None else wire.encode(body)
+        with self._open(method, path, payload, self._timeout) as response, self._translated():
             return response.read(wire.MAX_MESSAGE + 1)
 
     def _news(self, method: str, path: str, body: object = None) -> Iterator[News]:
         unframer = wire.Unframer()
-        with self._open(method, path, body, None) as response:
+        payload = None if body is None else wire.encode(body)
+        with self._open(method, path, payload, None) as response:
             while data := self._next(response):
                 for message in unframer.feed(data):
                     news: News = wire.decode(message, _NEWS)
@@ -134,12 +155,16 @@ class Client:
 
     @contextmanager
     def _open(
-        self, method: str, path: str, body: object, timeout: float | None
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterator[memoryview] | None,
+        timeout: float | None,
+        headers: Mapping[str, str] = _PACKED,
     ) -> Iterator[http.client.HTTPResponse]:
         with closing(_UnixConnection(self._socket, timeout)) as connection:
             with self._translated():
-                payload = None if body is None else wire.encode(body)
-                connection.request(method, path, payload, {"Content-Type": "application/msgpack"})
+                connection.request(method, path, body, headers)
                 response = connection.getresponse()
             with response:
                 if not 200 <= response.status < 300:

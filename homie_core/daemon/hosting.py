@@ -23,10 +23,10 @@ from homie_core.model.event import Accepted, Busy, Collected, Ended, Event, Rest
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
-from homie_core.model.session import Input, Missing, Place, Taken
+from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.net.server import Sink
 from homie_core.sandbox import disk
-from homie_core.store import workspace
+from homie_core.store import parcels, workspace
 from homie_core.store.incoming import Inbox, Incoming
 from homie_core.store.journal import Journal
 from homie_core.store.spool import Spool
@@ -144,6 +144,31 @@ class Hosting:
         session = self._of(caller, job).session
         assert session is not None
         await session.place(place)
+
+    @contextmanager
+    def take_parcel(self, caller: PeerId, job: JobId, name: ParcelName, size: int) -> Iterator[Sink]:
+        """Take a parcel of so many bytes into a session that runs."""
+        running, work, most = self._at_work(caller, job)
+        if size > most:
+            host = self.admission.name
+            raise PeerRefused(f"{host} lends a job {show_size(most)} of disk; these values are {show_size(size)}")
+        with parcels.incoming(work, name, size, *running.owner) as incoming:
+            yield incoming
+
+    @contextmanager
+    def give_parcel(self, caller: PeerId, job: JobId, name: ParcelName) -> Iterator[tuple[int, int]]:
+        """Open a parcel that a session that runs has made: its descriptor and size."""
+        _, work, most = self._at_work(caller, job)
+        with parcels.outgoing(work, name, most) as opened:
+            yield opened
+
+    def _at_work(self, caller: PeerId, job: JobId) -> tuple[Running, Path, int]:
+        """Return what runs a session, its folder, and the bytes of disk that it is lent."""
+        hosted = self._of(caller, job)
+        running = hosted.running
+        if hosted.session is None or hosted.job.state is not State.RUNNING or not running or not running.work:
+            raise PeerRefused(f"job {job} is no session that runs; it is {hosted.job.state.value}")
+        return running, running.work, hosted.accepted.limits.disk
 
     async def tell(self, caller: PeerId, job: JobId, said: Input) -> Taken:
         """Take what the submitter says to a session."""

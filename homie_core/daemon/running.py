@@ -82,6 +82,16 @@ class Running:
             if self._ready:
                 await self._ready.sandbox.kill()
 
+    @property
+    def work(self) -> Path | None:
+        """The folder of what runs, if it is there."""
+        return self._ready.box.folder / "work" if self._ready else None
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """Whose its files are: uid and gid."""
+        return self._workshop.backend.uid, self._workshop.backend.gid
+
     async def close(self) -> None:
         """Leave nothing of it behind but events and results."""
         if self._ready:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from homie_core.model.errors import HomieError, NoPeer, PeerUnreachable
 from homie_core.model.event import Collected, Ended
 from homie_core.model.job import State
 from homie_core.model.names import JobId
+from homie_core.model.session import ParcelName
 from homie_core.net.control import Tell
 from homie_core.net.link import Link
 from homie_core.store.incoming import Delivery
@@ -102,6 +104,16 @@ class Runs:
             yield progress
         putting.result()
         yield Uploaded(files=len(request.files))
+
+    async def send_parcel(self, job: JobId, name: ParcelName, size: int, chunks: AsyncIterator[bytes]) -> None:
+        """Send values to a session of mine that runs."""
+        await self.links.to(self._sent(job).peer).send_parcel(job, name, size, chunks)
+
+    def parcel(
+        self, job: JobId, name: ParcelName
+    ) -> AbstractAsyncContextManager[tuple[int, AsyncIterator[bytes]]]:
+        """Fetch values from a session of mine that runs: how many bytes, and these."""
+        return self.links.to(self._sent(job).peer).parcel(job, name)
 
     async def stop(self, job: JobId) -> None:
         """Ask the job's host to stop it."""

@@ -18,6 +18,10 @@ CellId = Annotated[str, Meta(min_length=1, max_length=200)]
 """The id of a cell's execute request."""
 
 
+ParcelName = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+"""A parcel: values too large for a message, on their way into or out of a session that runs."""
+
+
 class Say(Frozen, frozen=True, tag="say"):
     """Pass these messages on to the kernel (an interrupt, an answer, a widget's news)."""
 

@@ -5,6 +5,7 @@ POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers
 POST   /v1/peers/{who}/trust   show its outputs unfiltered      DELETE /v1/peers/{who}/trust  filter them
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
 POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
+PUT, GET /v1/runs/{job}/parcels/{name}  values to a session that runs, or from it
 GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news,
                                tell it things; with ?job=J&after=N&results=DIR one that is open already
 POST   /v1/shutdown            end the daemon
@@ -19,8 +20,8 @@ import os
 import re
 import socket
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,10 +31,10 @@ from homie_core.model.control import AddPeer, Follow, News, PutRequest, Refused,
 from homie_core.model.errors import BadMessage, ConfigError, HomieError
 from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
-from homie_core.model.session import Told
+from homie_core.model.session import ParcelName, Told
 from homie_core.model.wire import MAX_MESSAGE, decode, frame
-from homie_core.net.http import after_of, answer, application, converse, message_of
-from homie_core.net.server import JOB
+from homie_core.net.http import CHUNK, after_of, answer, application, converse, length_of, message_of
+from homie_core.net.server import JOB, PARCEL
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,12 @@ class Sender(Protocol):
 
     def channel(self, opening: RunRequest | Follow) -> tuple[AsyncGenerator[News], Tell]: ...
 
+    async def send_parcel(self, job: JobId, name: ParcelName, size: int, chunks: AsyncIterator[bytes]) -> None: ...
+
+    def parcel(
+        self, job: JobId, name: ParcelName
+    ) -> AbstractAsyncContextManager[tuple[int, AsyncIterator[bytes]]]: ...
+
     async def stop(self, job: JobId) -> None: ...
 
 
@@ -93,6 +100,8 @@ class ControlServer:
         app.router.add_get(f"/v1/runs/{JOB}", self._follow)
         app.router.add_post(f"/v1/runs/{JOB}/stop", self._stop)
         app.router.add_post(f"/v1/runs/{JOB}/files", self._put)
+        app.router.add_put(f"/v1/runs/{JOB}/parcels/{PARCEL}", self._send_parcel)
+        app.router.add_get(f"/v1/runs/{JOB}/parcels/{PARCEL}", self._fetch_parcel, allow_head=False)
         app.router.add_get("/v1/channel", self._channel)
         app.router.add_post("/v1/shutdown", self._shutdown)
         self._runner = web.AppRunner(
@@ -156,6 +165,24 @@ class ControlServer:
         _check_user(request)
         job = JobId(request.match_info["job"])
         return await _stream(request, self._sender.put(job, await message_of(request, PutRequest)))
+
+    async def _send_parcel(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        job, name, size = JobId(request.match_info["job"]), request.match_info["parcel"], length_of(request)
+        await self._sender.send_parcel(job, name, size, request.content.iter_chunked(CHUNK))
+        return web.Response(status=204)
+
+    async def _fetch_parcel(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
+        job, name = JobId(request.match_info["job"]), request.match_info["parcel"]
+        async with self._sender.parcel(job, name) as (size, chunks):
+            response = web.StreamResponse()
+            response.content_length = size
+            await response.prepare(request)
+            async for chunk in chunks:
+                await response.write(chunk)
+            await response.write_eof()
+        return response
 
     async def _channel(self, request: web.Request) -> web.WebSocketResponse:
         _check_user(request)

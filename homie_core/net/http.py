@@ -39,6 +39,13 @@ def after_of(request: web.Request) -> int:
     return int(text)
 
 
+def length_of(request: web.Request) -> int:
+    """Return how many bytes the caller sends; one who does not say is refused."""
+    if request.content_length is None:
+        raise BadMessage("the length of what comes must be said")
+    return request.content_length
+
+
 def answer(message: object, status: int = 200) -> web.Response:
     """Return a response with this message."""
     return web.Response(status=status, body=encode(message), content_type="application/msgpack")

@@ -18,7 +18,7 @@ from homie_core.model.event import Accepted, Record
 from homie_core.model.job import FileRef, JobSpec
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Hello
-from homie_core.model.session import Input, Missing, Place, Taken
+from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, Unframer, decode, encode
 from homie_core.net.http import CHUNK
 from homie_core.net.server import PING, Sink
@@ -107,6 +107,26 @@ class Link:
     async def place(self, job: JobId, place: Place) -> None:
         """Ask the node to put files that it was sent into a session's folder."""
         await self._post(f"/jobs/{job}/place", encode(place))
+
+    async def send_parcel(self, job: JobId, name: ParcelName, size: int, chunks: AsyncIterator[bytes]) -> None:
+        """Send values to a session that runs."""
+        headers, url = {"Content-Length": str(size)}, f"{self._base}/jobs/{job}/parcels/{name}"
+        async with (
+            self._errors(),
+            self._session.put(url, data=chunks, headers=headers, ssl=self._context) as answer,
+        ):
+            await self._body(answer)
+
+    @asynccontextmanager
+    async def parcel(self, job: JobId, name: ParcelName) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Fetch values from a session that runs: how many bytes, and these."""
+        url = f"{self._base}/jobs/{job}/parcels/{name}"
+        async with self._errors(), self._session.get(url, ssl=self._context) as answer:
+            if answer.status != 200:
+                await self._body(answer)
+            if answer.content_length is None:
+                raise BadMessage(f"{self._where} did not say how large its values are")
+            yield answer.content_length, answer.content.iter_chunked(CHUNK)
 
     async def events(self, job: JobId, after: int, outbox: Outbox | None = None) -> AsyncIterator[Record]:
         """Yield the job's records from `after` + 1 on, each number once and in order, until the link ends.

@@ -8,6 +8,7 @@ GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on (-1
                                         for a session, what it is told, answered by what was taken (text)
 POST /v1/jobs/{job}/expect              which of these files for a running session are missing
 POST /v1/jobs/{job}/place               put them into its folder
+PUT, GET /v1/jobs/{job}/parcels/{name}  values into a session that runs, or out of it
 GET  /v1/jobs/{job}/results/{digest}    a file it made
 POST /v1/jobs/{job}/stop                stop it
 DELETE /v1/jobs/{job}                   it has ended and its submitter has everything
@@ -15,6 +16,7 @@ DELETE /v1/jobs/{job}                   it has ended and its submitter has every
 The caller is the id of its certificate; a job answers to its own submitter only.
 """
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
@@ -28,12 +30,13 @@ from homie_core.model.event import Accepted
 from homie_core.model.job import JobSpec
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.peer import Hello
-from homie_core.model.session import Input, Missing, Place, Taken
+from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, decode
-from homie_core.net.http import CHUNK, after_of, answer, application, converse, message_of
+from homie_core.net.http import CHUNK, after_of, answer, application, converse, length_of, message_of
 from homie_core.net.tls import peer_id_of
 
 JOB = "{job:[0-9a-f]{12}}"
+PARCEL = "{parcel:[0-9a-f]{16}}"
 DIGEST = "{digest:[0-9a-f]{64}}"
 PING = 10.0
 """Seconds between WebSocket pings; a link that is silent for longer is dead."""
@@ -60,6 +63,14 @@ class Host(Protocol):
 
     async def place(self, caller: PeerId, job: JobId, place: Place) -> None: ...
 
+    def take_parcel(
+        self, caller: PeerId, job: JobId, name: ParcelName, size: int
+    ) -> AbstractContextManager[Sink]: ...
+
+    def give_parcel(
+        self, caller: PeerId, job: JobId, name: ParcelName
+    ) -> AbstractContextManager[tuple[int, int]]: ...
+
     async def tell(self, caller: PeerId, job: JobId, said: Input) -> Taken: ...
 
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]: ...
@@ -82,6 +93,8 @@ class PeerServer:
         app.router.add_put(f"/v1/jobs/{JOB}/inputs/{DIGEST}", self._receive)
         app.router.add_post(f"/v1/jobs/{JOB}/expect", self._expect)
         app.router.add_post(f"/v1/jobs/{JOB}/place", self._place)
+        app.router.add_put(f"/v1/jobs/{JOB}/parcels/{PARCEL}", self._take_parcel)
+        app.router.add_get(f"/v1/jobs/{JOB}/parcels/{PARCEL}", self._give_parcel, allow_head=False)
         app.router.add_get(f"/v1/jobs/{JOB}/events", self._events)
         app.router.add_get(f"/v1/jobs/{JOB}/results/{DIGEST}", self._result)
         app.router.add_post(f"/v1/jobs/{JOB}/stop", self._stop)
@@ -115,6 +128,27 @@ class PeerServer:
     async def _place(self, request: web.Request) -> web.Response:
         await self._host.place(_caller(request), _job(request), await message_of(request, Place))
         return web.Response(status=204)
+
+    async def _take_parcel(self, request: web.Request) -> web.Response:
+        size, name = length_of(request), request.match_info["parcel"]
+        with self._host.take_parcel(_caller(request), _job(request), name, size) as sink:
+            async for chunk in request.content.iter_chunked(CHUNK):
+                sink.write(chunk)
+        return web.Response(status=204)
+
+    async def _give_parcel(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["parcel"]
+        with self._host.give_parcel(_caller(request), _job(request), name) as (fd, size):
+            response = web.StreamResponse()
+            response.content_length = size
+            await response.prepare(request)
+            while size and (chunk := os.read(fd, min(CHUNK, size))):
+                size -= len(chunk)
+                await response.write(chunk)
+            if size:
+                raise ConnectionResetError("a parcel was made shorter while it was sent")
+            await response.write_eof()
+        return response
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         caller, job = _caller(request), _job(request)

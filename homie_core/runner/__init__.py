@@ -6,6 +6,8 @@ spool.py     records on disk until the host has them
 frames.py    what host and runner say to each other; the host uses it too
 kernel.py    a live IPython kernel, the program of a session
 messages.py  how its messages travel; the notebook outside uses it too
+exchange.py  values into a session before a cell, and out of it afterwards
+values.py    values as data, on their way out of a session
 files.py     files that come while a session runs
 
 Standard library only (but for kernel.py), Python 3.11 or newer, and few imports: each is paid at the start of

@@ -17,6 +17,7 @@ from typing import Any
 HERE = __file__.removesuffix("/homie_core/runner/kernel.py")
 sys.path.insert(0, HERE)
 
+from homie_core.runner.exchange import GIVEN, WISH, Exchange
 from homie_core.runner.frames import BUSY, MAX_RECORD, MESSAGES
 from homie_core.runner.messages import (
     CONTROL,
@@ -58,6 +59,7 @@ class Kernel(IPythonKernel):
         """Whether an interrupt may be raised in the main thread now."""
         self._unwanted: set[str] = set()
         """Requests that were interrupted before they began."""
+        self._folder = os.getcwd()
 
     def interrupt(self, requests: set[str]) -> None:
         """Interrupt these requests, of which one may run and others may not have begun; any thread."""
@@ -81,7 +83,7 @@ class Kernel(IPythonKernel):
                 if request in self._unwanted:
                     self._arm(False)  # it is interrupted once, not again while that is shown
                     code = "raise KeyboardInterrupt"
-                return await super().do_execute(code, *args, **options)
+                return await self._exchanging(code, *args, **options)
             finally:
                 self._arm(False)
         except KeyboardInterrupt:
@@ -89,6 +91,23 @@ class Kernel(IPythonKernel):
         finally:
             self._unwanted.discard(request)
         return await super().do_execute("raise KeyboardInterrupt", *args, **options)
+
+    async def _exchanging(self, code: str, *args: Any, **options: Any) -> Any:
+        """Run a cell with the values that come with it, and give those that it is to give."""
+        request = self.get_parent("shell")
+        wish = request["content"].get(WISH)
+        if wish is None or self.shell is None:
+            return await super().do_execute(code, *args, **options)
+        exchange = Exchange(wish, request["buffers"], self._folder, self.shell.user_ns)
+        if why := exchange.take():
+            error = {"ename": "CannotTake", "evalue": why, "traceback": [why]}
+            self.send_response(self.iopub_socket, "error", error)
+            return {"status": "error", "execution_count": self.execution_count, **error}
+        reply = await super().do_execute(code, *args, **options)
+        if reply["status"] == "ok":
+            content, buffers = exchange.give()
+            self.send_response(self.iopub_socket, GIVEN, content, buffers=buffers)
+        return reply
 
     def _arm(self, armed: bool) -> None:
         """Let SIGINT raise KeyboardInterrupt, with no frame of ours in its traceback; or do nothing."""

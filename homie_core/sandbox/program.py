@@ -8,7 +8,7 @@ KERNEL = ("python3", "-P", f"{RUNNER}/homie_core/runner/kernel.py")
 """What a session runs."""
 
 HOME = "/tmp"  # noqa: S108 - inside: private to the job
-RUNNER_REQUIREMENTS = ("ipykernel>=7.1", "ipywidgets>=8.1")
+RUNNER_REQUIREMENTS = ("cloudpickle>=3.1", "ipykernel>=7.1", "ipywidgets>=8.1")
 """What a session finds, whatever the image has."""
 
 SILENCE = 60.0

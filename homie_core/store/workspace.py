@@ -20,6 +20,7 @@ from homie_core.model.errors import SandboxError, UnsafeName
 from homie_core.model.event import Collected
 from homie_core.model.job import MAX_FILES, FileRef
 from homie_core.model.names import MAX_DEPTH, Digest, FileName, safe_file_name
+from homie_core.runner.exchange import PARCELS
 
 MAX_BYTES = 64 << 30
 """Bytes of all files that one job may return."""
@@ -30,7 +31,7 @@ MAX_SECONDS = 900.0
 MAX_ENTRIES = 1_000_000
 """Names looked at, whatever they are."""
 
-IGNORED = frozenset({"__pycache__", ".ipynb_checkpoints", ".cache"})
+IGNORED = frozenset({PARCELS, "__pycache__", ".ipynb_checkpoints", ".cache"})
 """Folders that programs fill by the way."""
 
 CHUNK = 1 << 20

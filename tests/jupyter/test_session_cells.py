@@ -80,7 +80,7 @@ def test_rich_output_updates_and_clearing(kernel: LocalKernel):
     ran = kernel.run(
         "%%homie\nfrom IPython.display import HTML, clear_output, display\n"
         "display(HTML('<b>bold</b>'))\nhandle = display('a', display_id='mine')\nclear_output(wait=True)\n"
-        "handle.update('b')"
+        "handle.update('b')\nprint('c')"
     )
     first, second = ran.contents("display_data")[:2]
     assert first["data"]["text/html"] == "<b>bold</b>"
