@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 LINGER_MS = 1000
 """Milliseconds that last words get after the end."""
 SOCKETS = {"shell": zmq.ROUTER, "control": zmq.ROUTER, "stdin": zmq.ROUTER, "hb": zmq.ROUTER, "iopub": zmq.XPUB}
+UNSENDABLE = {"ename": "NotSent", "evalue": "the peer sent what is no JSON of Jupyter's", "traceback": []}
 MAX_ID = 200
 """Characters of a message's id."""
 
@@ -89,14 +90,14 @@ class Front:
     def reply(self, asked: Asked, content: dict[str, Any]) -> None:
         """Answer this request, to whom it came from."""
         kind = f"{asked.kind.removesuffix('_request')}_reply"
-        self._signer.send(self._sockets[asked.channel], kind, content, _parent(asked.header), list(asked.route))
+        route = list(asked.route)
+        if not self._send(asked.channel, kind, content, asked.header, route):
+            self._send(asked.channel, kind, {"status": "error", **UNSENDABLE}, asked.header, route)
 
     def ask(self, asked: Asked, prompt: str, password: bool) -> None:
         """Ask the person whose cell this is."""
         content = {"prompt": prompt, "password": password}
-        self._signer.send(
-            self._sockets["stdin"], "input_request", content, _parent(asked.header), list(asked.route)
-        )
+        self._send("stdin", "input_request", content, asked.header, list(asked.route))
 
     def publish(
         self,
@@ -107,15 +108,9 @@ class Front:
         buffers: Sequence[bytes] = (),
     ) -> None:
         """Tell all front ends, as something that the request with this header has caused."""
-        self._signer.send(
-            self._sockets["iopub"],
-            kind,
-            content,
-            _parent(header) if header else None,
-            ident=f"kernel.{kind}".encode(),
-            buffers=list(buffers),
-            metadata=metadata or {},
-        )
+        if not self._send("iopub", kind, content, header, f"kernel.{kind}".encode(), metadata, buffers):
+            text = f"homie: an output was not shown: {UNSENDABLE['evalue']}\n"
+            self._send("iopub", "stream", {"name": "stderr", "text": text}, header, b"kernel.stream")
 
     def status(self, state: str, header: Header | None) -> None:
         """Tell all front ends what the kernel does: `busy`, `idle`, `starting`."""
@@ -126,6 +121,25 @@ class Front:
         for socket in self._sockets.values():
             socket.close()
         self._context.term()
+
+    def _send(
+        self,
+        name: str,
+        kind: str,
+        content: dict[str, Any],
+        header: Header | None,
+        route: bytes | list[bytes],
+        metadata: dict[str, Any] | None = None,
+        buffers: Sequence[bytes] = (),
+    ) -> bool:
+        """Send it; return False if it holds what cannot be sent (a peer may think of anything)."""
+        socket, parent = self._sockets[name], {"header": header} if header else None
+        try:
+            self._signer.send(socket, kind, content, parent, route, buffers=list(buffers), metadata=metadata or {})
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            log.warning("cannot send %s: %s: %s", kind, type(error).__name__, str(error)[:200])
+            return False
+        return True
 
     def _messages(self, name: str) -> list[Asked]:
         found: list[Asked] = []
@@ -167,7 +181,3 @@ def _asked(channel: str, route: Sequence[bytes], message: dict[str, Any]) -> Ask
         raise ValueError("an id that is none")
     header.pop("subshell_id", None)  # there are none
     return Asked(channel, tuple(route), header, content, tuple(map(bytes, message.get("buffers") or ())))
-
-
-def _parent(header: Header) -> dict[str, Any]:
-    return {"header": header}

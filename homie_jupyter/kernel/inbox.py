@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +101,19 @@ class Inbox:
         self._room = threading.Semaphore(ROOM)
 
     def put(self, item: Item) -> None:
-        """Put it in; what is to be published waits for room (never call that from the main thread)."""
-        if isinstance(item, Published):
-            self._room.acquire()
+        """Put it in."""
         self._items.put(item)
         self._wake()
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Wait for room for one `Published`, which must be put in within (never in the main thread)."""
+        self._room.acquire()
+        try:
+            yield
+        except BaseException:
+            self._room.release()
+            raise
 
     def take(self) -> Iterator[Item]:
         """Yield what is there."""

@@ -55,7 +55,11 @@ class KernelPublisher(NotebookPublisher):
             content = {**content, "text": harmless(content["text"])}
         elif kind == "error":
             content = self.error(content)
-        super().publish(kind, content, metadata, header, buffers)
+        if threading.get_ident() == self._main:
+            super().publish(kind, content, metadata, header, buffers)
+            return
+        with self._inbox.room():  # before the lock, which the main thread wants while it makes room
+            super().publish(kind, content, metadata, header, buffers)
 
     def harmless(self, text: str) -> str:
         return text if self.trusted else harmless(text)

@@ -44,6 +44,10 @@ MAX_INTERRUPTS = 8
 END_WITHIN = 3.0
 """Seconds that a session gets to end, before Jupyter loses its patience with us (5 s)."""
 
+TOLD = {"execute_request", "complete_request", "inspect_request", "is_complete_request", "history_request"}
+"""What a session is told; it answers each once."""
+COMMS = {"comm_open", "comm_msg", "comm_close"}
+
 Open = Callable[[], Callable[[float], None]]
 
 
@@ -100,10 +104,12 @@ class Relay:
                 self._answer(asked, {"status": "ok", "comms": self._comms(asked.content.get("target_name"))})
             case "input_reply":
                 self._input(asked)
-            case _ if asked.channel == "shell":
+            case kind if asked.channel == "shell" and kind in TOLD | COMMS:
                 self._queue.append(asked)
-            case kind:
+            case kind if kind.endswith("_request"):
                 self._answer(asked, nothing(kind, {}))
+            case _:
+                pass
 
     def work(self) -> None:
         """Do what can be done now."""
@@ -134,7 +140,9 @@ class Relay:
     def _interrupt(self) -> None:
         if self._current is None:
             return
-        if self._told:
+        if self._told and self._current.kind != "execute_request":
+            self._done(nothing(self._current.kind, self._current.content))  # nobody waits for a peer for ever
+        elif self._told:
             self._asking = False
             self._interrupts += 1
             if self._interrupts <= MAX_INTERRUPTS:
@@ -231,7 +239,7 @@ class Relay:
 
     def _advance(self) -> None:
         while self._queue:
-            if self._queue[0].kind.startswith("comm_"):
+            if self._queue[0].kind in COMMS:
                 if len(self._under_way) >= MAX_UNDER_WAY:
                     break
                 self._pass_on(self._queue.popleft())

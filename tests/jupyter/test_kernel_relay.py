@@ -18,7 +18,7 @@ from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker,
 from homie_jupyter import session
 from homie_jupyter.kernel import relay as relaying
 from homie_jupyter.kernel.front import Front
-from homie_jupyter.kernel.inbox import Failed, Inbox, Opened, Signal
+from homie_jupyter.kernel.inbox import ROOM, Failed, Inbox, Opened, Signal
 from homie_jupyter.kernel.line import Line
 from homie_jupyter.kernel.publisher import KernelPublisher
 from homie_jupyter.kernel.relay import Relay
@@ -486,3 +486,62 @@ def test_a_kernel_that_ends_while_its_session_waits_takes_it_back(talk):
     assert talk.relay.ended
     assert talk.peer.closed
     assert talk.peer.told == []
+
+
+def test_requests_that_no_session_knows_are_answered_here(talk):
+    id = talk.execute()
+    talk.told(id)
+    for channel, kind in (
+        ("control", "debug_request"),
+        ("control", "create_subshell_request"),
+        ("shell", "x_request"),
+    ):
+        message = talk.client.session.msg(kind, {})
+        getattr(talk.client, f"{channel}_channel").send(message)
+        assert talk.reply(message["header"]["msg_id"], channel=channel)["ename"] == "NotSupported"
+    talk.client.shell_channel.send(talk.client.session.msg("no request", {}))
+    talk.peer.answers(id)
+    talk.told(talk.execute("the next"))
+    assert [kind for _, kind in talk.peer.requests()] == ["execute_request"] * 2
+
+
+def test_a_peer_that_never_answers_a_completion_is_waited_for_until_an_interrupt(talk):
+    id = talk.execute()
+    talk.told(id)
+    talk.peer.answers(id)
+    asked = talk.client.complete("a")
+    talk.told(asked)
+    talk.inbox.put(Signal(end=False))
+    assert talk.reply(asked)["matches"] == []
+    talk.peer.answers(asked, "complete_reply", matches=["late"])
+    talk.told(talk.execute("the next"))
+
+
+def test_what_cannot_be_sent_to_a_front_end_is_said(talk):
+    id = talk.execute()
+    talk.told(id)
+    header = {"msg_id": id}
+    for _ in range(2):
+        talk.front.publish("display_data", {"data": {"application/json": 10**5000}}, header)
+    talk.peer.answers(id, "execute_reply", status="error", evalue="fine")
+    assert [kind for kind, _ in talk.shown(id)] == ["stream", "stream"]
+    asked = talk.client.complete("a")
+    talk.told(asked)
+    talk.front.reply(talk.relay._current, {"status": "ok", "matches": [10**5000]})
+    assert talk.reply(asked)["ename"] == "NotSent"
+
+
+def test_a_session_that_waits_for_room_holds_no_lock_that_makes_room(talk):
+    id = talk.execute()
+    talk.told(id)
+    for number in range(3 * ROOM):
+        talk.peer.sends(IOPUB, "stream", id, {"name": "stdout", "text": f"{number} "})
+    end = time.monotonic() + WITHIN
+    while talk.inbox._room._value:
+        assert time.monotonic() < end, "it is never full"
+    publisher = talk.relay._publisher
+    assert publisher._lock.acquire(timeout=WITHIN)
+    publisher._lock.release()
+    talk.peer.answers(id)
+    shown = "".join(content["text"] for _, content in talk.shown(id))
+    assert shown == "".join(f"{number} " for number in range(3 * ROOM))

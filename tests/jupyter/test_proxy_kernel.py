@@ -241,8 +241,10 @@ def test_shutdown_and_restart_end_the_session_and_a_killed_kernel_leaves_it(pair
         kernel.client.wait_for_ready(timeout=PATIENCE)
         assert first not in sessions(pair)
         assert kernel.run("'x' in globals()").results == ["False"]
+        kernel.run("open('result.txt', 'w').write('kept')")
         (second,) = set(sessions(pair)) - before
     until(lambda: second not in sessions(pair), "the session outlives its kernel")
+    assert (folder / "homie-results" / second / "result.txt").read_text() == "kept"
     with kernel_on("homie-desk", folder) as kernel:
         kernel.run("x = 1")
         (third,) = set(sessions(pair)) - before
