@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ log = logging.getLogger(__name__)
 LINGER_MS = 1000
 """Milliseconds that last words get after the end."""
 SOCKETS = {"shell": zmq.ROUTER, "control": zmq.ROUTER, "stdin": zmq.ROUTER, "hb": zmq.ROUTER, "iopub": zmq.XPUB}
+LISTENED_WITHIN = 1.0
+"""Seconds that a first request waits for somebody to listen to what it will cause: front ends connect their sockets
+one by one, and do not hear what was published before."""
+GLANCE = 0.05
+"""Seconds between two looks whether that has come to pass."""
 UNSENDABLE = {"ename": "NotSent", "evalue": "the peer sent what is no JSON of Jupyter's", "traceback": []}
 MAX_ID = 200
 """Characters of a message's id."""
@@ -65,8 +71,12 @@ class Front:
             else:
                 socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of every listener, not only of the first
             socket.bind(f"{wish['transport']}://{wish['ip']}{joint}{wish[f'{name}_port']}")
-            self._poller.register(socket, zmq.POLLIN)
+            if name != "shell":
+                self._poller.register(socket, zmq.POLLIN)
             self._sockets[name] = socket
+        self._listened = False
+        """Whether somebody listens; before, the shell waits, as `LISTENED_WITHIN` says."""
+        self._unheard_since: float | None = None
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poller.register(self._woken, zmq.POLLIN)
 
@@ -77,6 +87,9 @@ class Front:
 
     def receive(self, patience: float) -> list[Asked]:
         """Return what has come, control first; wait for it this long (seconds)."""
+        if not self._listened:
+            self._look_for_listeners()
+            patience = min(patience, GLANCE)
         ready = dict(self._poller.poll(round(patience * 1000)))
         if ready.pop(self._woken, None):
             os.read(self._woken, 1 << 16)
@@ -157,6 +170,16 @@ class Front:
                 continue
             found.append(asked)
 
+    def _look_for_listeners(self) -> None:
+        if self._unheard_since is None and self._sockets["shell"].poll(0):
+            self._unheard_since = time.monotonic()
+        if self._unheard_since is not None and time.monotonic() - self._unheard_since > LISTENED_WITHIN:
+            self._open_shell()
+
+    def _open_shell(self) -> None:
+        self._listened = True
+        self._poller.register(self._sockets["shell"], zmq.POLLIN)
+
     def _echo(self, socket: "zmq.Socket[bytes]") -> None:
         with suppress(zmq.Again):
             while True:
@@ -168,6 +191,8 @@ class Front:
         with suppress(zmq.Again):
             while event := socket.recv(zmq.NOBLOCK):
                 if event[:1] == b"\x01":
+                    if not self._listened:
+                        self._open_shell()
                     content = {"subscription": event[1:].decode(errors="replace")}
                     self._signer.send(socket, "iopub_welcome", content, ident=event[1:] or None)
 

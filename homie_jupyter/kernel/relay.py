@@ -167,7 +167,7 @@ class Relay:
                 self._opening, self._line = None, line
                 if self.ended:
                     self._finish(line)
-                elif line.closed.is_set():
+                elif not line.alive:  # what it said before this is not listened to
                     self._gone(line)
             case _ if item.line is not self._line:
                 pass

@@ -93,5 +93,6 @@ def test_it_asks_here_and_a_reloaded_page_finds_its_kernel(lab):
     assert cell.asks() == "Who? "
     cell.answer("Ada")
     cell.done()
+    cell.prompt.click()  # the question had the keyboard
     notebook.save().reload()
     assert notebook.run(2).done().text == "hello Ada"

@@ -16,6 +16,7 @@ from homie_core.model.job import How, Kind, Limits, Outcome
 from homie_core.model.session import MAX_SAID, Cell, Finish, Say
 from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
 from homie_jupyter import session
+from homie_jupyter.kernel import front as fronting
 from homie_jupyter.kernel import relay as relaying
 from homie_jupyter.kernel.front import Front
 from homie_jupyter.kernel.inbox import ROOM, Failed, Inbox, Opened, Signal
@@ -545,3 +546,25 @@ def test_a_session_that_waits_for_room_holds_no_lock_that_makes_room(talk):
     talk.peer.answers(id)
     shown = "".join(content["text"] for _, content in talk.shown(id))
     assert shown == "".join(f"{number} " for number in range(3 * ROOM))
+
+
+def test_a_first_request_waits_for_a_listener_but_not_for_ever(short_tmp, monkeypatch):
+    monkeypatch.setattr(fronting, "LISTENED_WITHIN", 0.2)
+    file, _ = write_connection_file(
+        str(short_tmp / "kernel.json"), transport="ipc", ip=str(short_tmp / "ipc"), key=b"k"
+    )
+    front = Front(short_tmp / "kernel.json")
+    client = BlockingKernelClient()
+    client.load_connection_file(file)
+    client.start_channels(iopub=False)
+    try:
+        id = client.kernel_info()
+        began, asked = time.monotonic(), []
+        while not asked:
+            assert time.monotonic() - began < WITHIN
+            asked = front.receive(0.01)
+        assert asked[0].id == id
+        assert time.monotonic() - began > 0.15
+    finally:
+        client.stop_channels()
+        front.close()

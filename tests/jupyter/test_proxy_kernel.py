@@ -315,7 +315,7 @@ def test_a_console_runs_it(folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=40,
     )
     assert "Python on desk" in done.stdout
     assert "in /work" in done.stdout
