@@ -5,9 +5,9 @@ lines.py     the line form: peers, sessions            cell.py       one cell, f
 notebook.py  this notebook's sessions                  session.py    one session: told, and heard
 mailbox.py   what a waiting cell is told               messages.py   Jupyter messages, bytes to types
 output.py    what a session may show, and where        publish.py    the notebook, or a terminal
-kernel/      a kernel of its own, for whole notebooks
 comms.py     widgets, both ways                        safe/         what a peer's output may be
 variables.py variables that go with a cell, and come back
+kernel/      a kernel of its own, for whole notebooks
 show.py      what Homie itself shows                   trust.py      whose output is not filtered
 """
 

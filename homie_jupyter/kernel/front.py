@@ -21,8 +21,8 @@ LINGER_MS = 1000
 """Milliseconds that last words get after the end."""
 SOCKETS = {"shell": zmq.ROUTER, "control": zmq.ROUTER, "stdin": zmq.ROUTER, "hb": zmq.ROUTER, "iopub": zmq.XPUB}
 LISTENED_WITHIN = 1.0
-"""Seconds that a first request waits for somebody to listen to what it will cause: front ends connect their sockets
-one by one, and do not hear what was published before."""
+"""Seconds that a first request waits for somebody to listen to what it will cause: front ends connect their
+sockets one by one, and do not hear what was published before."""
 GLANCE = 0.05
 """Seconds between two looks whether that has come to pass."""
 UNSENDABLE = {"ename": "NotSent", "evalue": "the peer sent what is no JSON of Jupyter's", "traceback": []}

@@ -9,7 +9,7 @@ from homie_jupyter.kernel.inbox import Inbox, Published
 from homie_jupyter.publish import Header, NotebookPublisher
 
 _MOVES = re.compile(
-    r"\x1b\[[0-9;:<=>?]*[ -/]*[@-ln-~]"  # all of a terminal's commands but colours
+    r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-ln-~]"  # all of a terminal's commands but colours
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|\x1b(?!\[[0-9;:]*m)|[\x80-\x9f]"
 )
