@@ -98,14 +98,19 @@ class Talk:
         publisher = KernelPublisher(self.front, self.inbox, paced=False)
         self.opened = 0
         self.refusal = None
+        self.slow = False
+        """Whether a session has ended before it is known that it was opened."""
+        self.stopped = []
 
         def open():
             self.opened += 1
             if self.refusal:
                 self.inbox.put(Failed(self.refusal))
             else:
-                client = type("Client", (), {"home": folder, "stop": lambda _, job: self.peer.close()})()
+                client = type("Client", (), {"home": folder, "stop": lambda _, job: self.stopped.append(job)})()
                 self.line = Line(client, publisher, REQUEST, self.inbox)
+                if self.slow:
+                    self.line.closed.wait(WITHIN)
                 self.inbox.put(Opened(self.line))
             return lambda patience: None
 
@@ -430,6 +435,12 @@ def test_a_refusal_of_the_peers_is_an_error_too(talk):
     assert talk.reply(id)["evalue"] == "desk lends no graphics card"
 
 
+def test_a_refusal_that_comes_at_once_is_an_error_too(talk):
+    talk.slow = True
+    talk.peer.says(Refused(error="PeerRefused", message="desk lends no graphics card"))
+    assert talk.reply(talk.client.execute("x"))["evalue"] == "desk lends no graphics card"
+
+
 def test_a_flood_of_widgets_messages_waits_here(talk):
     id = talk.execute()
     talk.told(id)
@@ -485,7 +496,7 @@ def test_a_kernel_that_ends_while_its_session_waits_takes_it_back(talk):
     talk.inbox.put(Signal(end=True))
     talk.step()
     assert talk.relay.ended
-    assert talk.peer.closed
+    assert talk.stopped == [REQUEST.id]
     assert talk.peer.told == []
 
 

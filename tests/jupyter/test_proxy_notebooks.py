@@ -41,9 +41,16 @@ def twice(pair, tmp_path, monkeypatch):
         for kernel in ("python3", KERNEL):
             (folder := tmp_path / kernel).mkdir()
             runs.append(run(cells, folder, kernel=kernel))
-        return await asyncio.gather(*runs)
+        before = _sessions(pair)
+        here, there = await asyncio.gather(*runs)
+        assert _sessions(pair) == before + 1, "one ran on desk"
+        return here, there
 
     return twice
+
+
+def _sessions(pair):
+    return (pair.desk.home / "daemon.log").read_text().count(" accepted: session")
 
 
 @pytest.mark.parametrize("kind", [TEXT, RICH, LIBRARIES], ids=["text", "rich", "libraries"])
