@@ -80,9 +80,8 @@ def shows(kernel, id, text):
     raise AssertionError(f"{text!r} was not shown")
 
 
-def info(kernel, client=None):
-    client = client or kernel.client
-    id = client.kernel_info()
+def reply_to(id, client):
+    """Return the reply to this request; others (a client that connects asks several times) are passed over."""
     while (reply := client.get_shell_msg(timeout=PATIENCE))["parent_header"]["msg_id"] != id:
         pass
     return reply["content"]
@@ -99,7 +98,7 @@ def test_variables_stay_and_the_number_of_a_cell_is_the_one_over_there(kernel):
 
 
 def test_it_says_what_it_is(kernel):
-    said = info(kernel)
+    said = reply_to(kernel.client.kernel_info(), kernel.client)
     assert said["banner"].startswith("Python on desk ")
     assert said["language_info"]["name"] == "python"
     assert said["supported_features"] == [], "neither subshells nor a debugger go through a session"
@@ -118,11 +117,7 @@ def test_interrupt_and_the_session_lives(kernel):
 
 def test_an_error_aborts_the_cells_behind_it(kernel):
     ids = [kernel.client.execute(code) for code in ("import time; time.sleep(0.3); 1 / 0", "print(1)", "print(2)")]
-    replies = {}
-    while len(replies) < 3:
-        reply = kernel.client.get_shell_msg(timeout=PATIENCE)
-        replies[reply["parent_header"]["msg_id"]] = reply["content"]["status"]
-    assert [replies[id] for id in ids] == ["error", "aborted", "aborted"]
+    assert [reply_to(id, kernel.client)["status"] for id in ids] == ["error", "aborted", "aborted"]
     assert kernel.run("'on'").results == ["'on'"]
 
 
@@ -131,7 +126,7 @@ def test_while_a_cell_runs_it_says_what_it_is_and_stays_busy(kernel):
     kernel.answers[:] = []
     shows(kernel, id, "on")
     asked = kernel.client.kernel_info()
-    assert kernel.client.get_shell_msg(timeout=PATIENCE)["parent_header"]["msg_id"] == asked
+    assert reply_to(asked, kernel.client)["status"] == "ok"
     states = []
     while states[-2:] != [("idle", asked), ("busy", id)]:
         message = kernel.client.get_iopub_msg(timeout=PATIENCE)
@@ -151,9 +146,11 @@ def test_answers_and_questions_go_to_who_asked(kernel):
         assert other.get_stdin_msg(timeout=PATIENCE)["content"]["prompt"] == "who? "
         assert not kernel.client.stdin_channel.msg_ready()
         other.input("the other")
-        reply = other.get_shell_msg(timeout=PATIENCE)
-        assert (reply["parent_header"]["msg_id"], reply["content"]["status"]) == (id, "ok")
-        assert not kernel.client.shell_channel.msg_ready()
+        assert reply_to(id, other)["status"] == "ok"
+        while kernel.client.shell_channel.msg_ready():
+            assert kernel.client.get_shell_msg(timeout=0)["msg_type"] == "kernel_info_reply", (
+                "not of the other's cell"
+            )
         shown = shows(kernel, id, "the other")
         assert shown["msg_type"] == "execute_result", "what it shows, all see"
     finally:
@@ -198,9 +195,7 @@ def test_late_output_goes_to_its_cell(kernel):
 def test_widgets_are_told_of_and_a_comm_of_the_front_ends_is_closed(kernel):
     kernel.run("import ipywidgets; slider = ipywidgets.IntSlider(value=3); slider")
     id = kernel.client.comm_info("jupyter.widget")
-    while (reply := kernel.client.get_shell_msg(timeout=PATIENCE))["parent_header"]["msg_id"] != id:
-        pass
-    assert len(reply["content"]["comms"]) == 3, "slider, layout, style"
+    assert len(reply_to(id, kernel.client)["comms"]) == 3, "slider, layout, style"
     message = kernel.client.session.msg("comm_open", {"comm_id": "mine", "target_name": "own", "data": {}})
     kernel.client.shell_channel.send(message)
     closed = shows(kernel, message["header"]["msg_id"], "mine")
@@ -279,7 +274,7 @@ def test_a_kernel_ends_with_who_started_it(pair, folder):
 
 def test_without_a_peer_a_cell_says_what_and_why_and_runs_nowhere(folder, tmp_path):
     with kernel_on("homie-nobody", folder) as kernel:
-        assert info(kernel)["banner"].startswith("Python on nobody ")
+        assert reply_to(kernel.client.kernel_info(), kernel.client)["banner"].startswith("Python on nobody ")
         ran = kernel.run(f"open({str(tmp_path / 'here')!r}, 'w')", fine=False)
         assert ran.error["ename"] == "NoPeer"
         assert "nobody" in ran.error["evalue"]
