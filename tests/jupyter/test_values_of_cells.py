@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from local_kernel import LocalKernel
+from local_kernel import LocalKernel, local_kernel
 from pair import Pair, packages_of_here
 
 from homie_core.client import Client
@@ -26,8 +26,6 @@ def pair(base_image: str) -> Iterator[Pair]:
 
 @pytest.fixture(scope="module")
 def start_kernel(pair, tmp_path_factory):
-    from local_kernel import local_kernel
-
     return lambda folder, **env: local_kernel(folder, HOMIE_HOME=str(pair.laptop.home), **env)
 
 
@@ -178,3 +176,13 @@ def test_a_gigabyte_goes_and_comes_in_the_memory_of_one(kernel: LocalKernel, pai
     assert all(now - then < 0.1 * GB for now, then in zip(resident(pair), daemons, strict=True))
     kernel.run("del big")
     kernel.run("%homie end large")
+
+
+def test_bubblewrap_takes_and_gives_them_too(base_image: str, tmp_path):
+    with (
+        Pair(desk={"sandbox": "bubblewrap"}) as pair,
+        local_kernel(tmp_path, HOMIE_HOME=str(pair.laptop.home)) as kernel,
+    ):
+        kernel.run("x = bytearray(range(256)) * 20_000")
+        kernel.run("%%homie -i x -o y,z\ny, z = x[::-1], [1]")
+        assert kernel.run("y == x[::-1], len(y), z").results == ["(True, 5120000, [1])"]
