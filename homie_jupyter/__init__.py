@@ -7,6 +7,7 @@ mailbox.py   what a waiting cell is told               messages.py   Jupyter mes
 output.py    what a session may show, and where        publish.py    the notebook, or a terminal
 comms.py     widgets, both ways                        safe/         what a peer's output may be
 variables.py variables that go with a cell, and come back
+completion.py  of what stands behind the magics
 show.py      what Homie itself shows                   trust.py      whose output is not filtered
 """
 

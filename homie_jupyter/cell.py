@@ -60,6 +60,9 @@ class Cell:
     async def run(self) -> None:
         """Run it; raise what it raised, or HomieError if it could not be run."""
         packed = self._packed()
+        if self._options.capture:
+            capture = self._publisher.capture(self._header)
+            self._notebook.variables[self._options.capture] = capture.result()
         session = self._notebook.session_for(self._options, self._say)
         first = self._notebook.first_cell(session)
         if self._options.files and not first:
@@ -245,12 +248,16 @@ class Cell:
             self._say(f"`{missing[1]}` is here, not on {session.peer}: add `-i {missing[1]}` to send it")
 
     def _show_footer(self, session: Session, first: bool, came: Given) -> None:
+        if self._options.quiet:
+            return
         parts = [session.peer, *session.gpus, show_duration(time.monotonic() - self._began)]
         if self._options.fresh:
             parts.append(f"job {session.job}")
         elif first and session.limits:
             kept = f"kept until nobody has used it for {show_duration(session.limits.idle)}"
             parts.append(f"session {session.name}, {kept}")
+        if self._options.capture:
+            parts.append(f"output in {self._options.capture}")
         if came.values:
             parts.append(", ".join(came.values))
         if session.delivered and session.delivered.files:
@@ -258,7 +265,7 @@ class Cell:
             parts.append(f"{count} file{'s' * (count > 1)} in {short(session.delivered.folder)}")
             for note in session.delivered.notes:
                 self._say(f"not taken: {note}")
-        self._publisher.publish("display_data", footer(parts), {}, self._header, [])
+        self._publisher.show("display_data", footer(parts), {}, self._header, [])
 
     def _obey(self, reply: dict[str, Any]) -> None:
         """Do what a kernel may ask of its front end: propose the next cell, show a page of text."""
@@ -275,11 +282,12 @@ class Cell:
                     print(text)  # noqa: T201
 
     def _note(self, text: str) -> None:
-        self._publisher.note(text, self._header)
+        if not self._options.quiet:
+            self._publisher.note(text, self._header)
 
     def _say(self, line: str) -> None:
         text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
-        self._publisher.publish("stream", {"name": "stderr", "text": text}, {}, self._header, [])
+        self._publisher.show("stream", {"name": "stderr", "text": text}, {}, self._header, [])
 
 
 def error_from(content: dict[str, Any], harmless: Callable[[str], str]) -> Exception:

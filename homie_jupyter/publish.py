@@ -1,5 +1,6 @@
 """Where a session's output goes: into the cell it belongs to, or onto the terminal of a plain IPython."""
 
+import io
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ Header = dict[str, Any]
 
 MESSAGES_A_SECOND, BYTES_A_SECOND = 700, 700_000
 """Below what Jupyter Server passes on by default (1000 and 1 MB a second, averaged over 3 s); beyond, it drops."""
+MAX_CAPTURES = 100
+"""Cells whose late output is still captured."""
 BURST = 1.0
 """Seconds' worth that may go out at once."""
 
@@ -27,11 +30,29 @@ class Publisher(ABC):
     def new_header(self) -> Header:
         """Return the header of the request that is to be sent for the present cell."""
 
-    @abstractmethod
+    def __init__(self) -> None:
+        self._captures: dict[str, Capture] = {}
+
+    def capture(self, header: Header) -> "Capture":
+        """Return what takes the output of this cell from now on, instead of its being shown."""
+        while len(self._captures) >= MAX_CAPTURES:
+            del self._captures[next(iter(self._captures))]
+        self._captures[header["msg_id"]] = capture = Capture()
+        return capture
+
     def publish(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
-        """Publish a message of this type in the cell whose header this is."""
+        """Publish a message of this type in the cell whose header this is, unless it is captured."""
+        capture = self._captures.get(header["msg_id"])
+        if capture is None or not capture.takes(kind, content):
+            self.show(kind, content, metadata, header, buffers)
+
+    @abstractmethod
+    def show(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
+    ) -> None:
+        """Publish it, captured or not."""
 
     @abstractmethod
     def note(self, text: str, header: Header) -> None:
@@ -58,6 +79,7 @@ class NotebookPublisher(Publisher):
     """Publishes on the notebook's own kernel. `paced`: a Jupyter Server with its limits stands behind it."""
 
     def __init__(self, kernel: Any, paced: bool) -> None:
+        super().__init__()
         self._kernel = kernel
         self.comms = getattr(kernel, "comm_manager", None)
         self._count = 0
@@ -77,7 +99,7 @@ class NotebookPublisher(Publisher):
             self._noted, self._cell, self._bare = "", header["msg_id"], True
         return {**header, "msg_type": "execute_request"}
 
-    def publish(
+    def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         if kind == "execute_result":
@@ -127,6 +149,7 @@ class TerminalPublisher(Publisher):
     """Prints text; whatever else a message holds, a terminal cannot show."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._safe = {name: SafeText() for name in ("stdout", "stderr")}
         self._number = 0
 
@@ -142,7 +165,7 @@ class TerminalPublisher(Publisher):
             "version": "5.3",
         }
 
-    def publish(
+    def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         if kind == "stream":
@@ -178,6 +201,33 @@ class TerminalPublisher(Publisher):
         target = sys.stderr if stream == "stderr" else sys.stdout
         target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode(errors="replace")))
         target.flush()
+
+
+class Capture:
+    """What a cell has put out, as `%%capture` keeps it."""
+
+    def __init__(self) -> None:
+        self._texts = {"stdout": io.StringIO(), "stderr": io.StringIO()}
+        self._shown: list[dict[str, Any]] = []
+
+    def takes(self, kind: str, content: dict[str, Any]) -> bool:
+        """Keep a message of this type; return whether it is one to be kept."""
+        if kind == "stream":
+            self._texts[content["name"]].write(content["text"])
+        elif kind in ("display_data", "execute_result"):
+            self._shown.append({"data": content["data"], "metadata": content["metadata"]})
+        elif kind == "clear_output":
+            self._shown.clear()
+            for text in self._texts.values():
+                text.seek(0)
+                text.truncate()
+        return kind in ("stream", "display_data", "execute_result", "update_display_data", "clear_output")
+
+    def result(self) -> Any:
+        """Return it as IPython's CapturedIO: .stdout, .stderr, .outputs, .show()."""
+        from IPython.utils.capture import CapturedIO
+
+        return CapturedIO(self._texts["stdout"], self._texts["stderr"], self._shown)
 
 
 class Pace:

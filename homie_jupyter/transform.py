@@ -7,6 +7,9 @@ from typing import Any
 NAME = "homie_magics"
 """Where the shell keeps the magics for what cells are rewritten to."""
 
+LOCAL = "--local"
+"""Leaves the cell to this kernel, as it is."""
+
 _CELL = re.compile(r"%%homie(?:[ \t]+(.*))?\Z")
 _ATTACH = re.compile(r"%homie[ \t]+attach\b(.*)\Z")
 
@@ -41,7 +44,10 @@ def await_homie(lines: list[str]) -> list[str]:
     """Return what a cell of these lines becomes; the very same list if it is none of ours."""
     at = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     first, rest = "".join(lines[at : at + 1]).rstrip(), "".join(lines[at + 1 :])
-    if match := _CELL.match(first):
+    match = _CELL.match(first)
+    if match and LOCAL in (match[1] or "").split():
+        return [*lines[:at], f"get_ipython().{NAME}.runs_here({match[1]!r})\n", *lines[at + 1 :]]
+    if match:
         return [f"await get_ipython().{NAME}.run_cell({match[1] or ''!r}, {rest!r})\n"]
     if (match := _ATTACH.match(first)) and not rest.strip():
         return [f"await get_ipython().{NAME}.attach({match[1]!r})\n"]

@@ -316,3 +316,32 @@ def test_a_plain_ipython_in_a_terminal_shows_text(pair, tmp_path):
     assert "42\n" in done.stdout
     assert "ValueError: wrong" in plain(done.stdout + done.stderr)
     assert "main on desk has ended" in done.stdout
+
+
+def test_output_is_captured_in_a_variable(kernel: LocalKernel):
+    ran = kernel.run(
+        "%%homie --capture out\nimport sys\nprint('text')\nprint('err', file=sys.stderr)\ndisplay(1)\n2"
+    )
+    assert (ran.stream(), ran.stream("stderr"), ran.shown, ran.results) == ("", "", [], [])
+    assert ran.footer.endswith(" · output in out")
+    kept = kernel.run("out.stdout, out.stderr, [shown.data['text/plain'] for shown in out.outputs]").results
+    assert kept == ["('text\\n', 'err\\n', ['1', '2'])"]
+    assert kernel.run("out.show()").stream() == "text\n"
+
+
+def test_a_quiet_cell_shows_its_output_only(kernel: LocalKernel):
+    ran = kernel.run("%%homie -q\nprint('text')")
+    assert [message["msg_type"] for message in ran.messages if message["msg_type"] != "execute_input"] == [
+        "stream"
+    ]
+
+
+def test_a_cell_runs_here_when_that_is_asked_for_and_says_so(kernel: LocalKernel):
+    kernel.run("place = 'here'")
+    kernel.run("%%homie\nplace = 'there'")
+    ran = kernel.run("%%homie --local\nprint(place)\nplace")
+    assert (ran.stream(), ran.results) == ("here\n", ["'here'"])
+    assert "runs here" in ran.stream("stderr")
+    ran = kernel.run("%%homie --local\n1 / 0", fine=False)
+    assert ran.status == "error"
+    assert ran.error["ename"] == "ZeroDivisionError"
