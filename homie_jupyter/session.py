@@ -35,7 +35,6 @@ from homie_jupyter.output import Output
 from homie_jupyter.publish import Header, Publisher
 from homie_jupyter.safe import Filter
 
-
 PATIENCE = 5.0
 """Seconds in which the reason for a broken channel is heard."""
 
