@@ -115,6 +115,7 @@ class HomieMagics(Magics):
         `%homie restart`      begin anew in it: no variables, files stay
         `%homie end [NAME]`   end it; its files come back
         `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
+        `%homie on [OPTIONS]` run every cell there from now on; `%%local` on top of one runs it here, `off` ends it
         `%homie push a,b`     send variables to the session
         `%homie pull c,d`     bring variables back from it
         `%homie EXPRESSION`   the value that it has there: `top = %homie frame.head()`
@@ -130,6 +131,9 @@ class HomieMagics(Magics):
             finish_now(self.run_cell(line, cell, blocking=True))
             return None
         verb = line.split()[:1]
+        if verb in (["on"], ["off"]):
+            self._switch(line)
+            return None
         try:
             return lines.obey(
                 self.notebook, self._in.var_expand(line) if verb and verb[0] in lines.VERBS else line
@@ -161,6 +165,16 @@ class HomieMagics(Magics):
             await Cell(cell, options, self.notebook, blocking).run()
         except HomieError as error:
             raise UsageError(str(error)) from None
+
+    def _switch(self, line: str) -> None:
+        """Let cells run on a peer from now on, with the options behind `on`; or no more."""
+        verb, _, options = line.strip().partition(" ")
+        if self._parsed(options).what or (verb == "off" and options):
+            raise UsageError("`%homie on [OPTIONS OF %%homie]`, or `%homie off`")
+        self._transform.always = options.strip() if verb == "on" else None
+        here = "cells run here again, but for those with `%%homie`"
+        there = "cells run on a peer from now on; `%%local` on top of one runs it here, `%homie off` ends that"
+        print(there if verb == "on" else here)  # noqa: T201
 
     def runs_here(self, line: str) -> None:
         """Say so: what the first line of a cell with `--local` becomes."""

@@ -345,3 +345,25 @@ def test_a_cell_runs_here_when_that_is_asked_for_and_says_so(kernel: LocalKernel
     ran = kernel.run("%%homie --local\n1 / 0", fine=False)
     assert ran.status == "error"
     assert ran.error["ename"] == "ZeroDivisionError"
+
+
+def test_whole_notebooks_run_there_once_it_is_switched_on(kernel: LocalKernel):
+    kernel.run("place = 'here'")
+    kernel.run("%%homie\nplace = 'there'")
+    assert "`%%local`" in kernel.run("%homie on -q").stream()
+    try:
+        ran = kernel.run("place")
+        assert ran.results == ["'there'"]
+        assert kernel.run("%%time\nprint(place)").stream().startswith("there\n"), "other magics go along"
+        assert kernel.run("!echo $USER").stream().strip() == "job"
+        assert kernel.run("%%local\nplace").results == ["'here'"]
+        assert kernel.run("%homie place").results == ["'there'"]
+        assert kernel.run("1 / 0", fine=False).error["ename"] == "ZeroDivisionError"
+    finally:
+        assert "run here again" in kernel.run("%homie off").stream()
+    assert kernel.run("place").results == ["'here'"]
+
+
+def test_switching_it_on_with_nonsense_is_told(kernel: LocalKernel):
+    assert "did you mean --fresh?" in kernel.run("%homie on --frsh", fine=False).stream("stderr")
+    assert kernel.run("1").results == ["1"]
