@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, assert_never, cast
@@ -15,6 +15,7 @@ from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_duration, show_size
+from homie_jupyter.failing import RemoteError, error_from, raise_in_silence
 from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent, Stop
 from homie_jupyter.messages import Message
 from homie_jupyter.notebook import Notebook
@@ -33,18 +34,6 @@ AGAIN = 2.0
 """Seconds within which a second stop means more than the first."""
 
 _MISSING = re.compile(r"name '([^']+)' is not defined")
-
-
-class RemoteError(Exception):
-    """The cell failed over there; its traceback is shown as if it had failed here."""
-
-    def __init__(self, message: str, traceback: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self._traceback = traceback
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows instead of the frames of this process, which say nothing."""
-        return list(self._traceback) or [f"{type(self).__name__}: {self}"]
 
 
 class Cell:
@@ -288,33 +277,6 @@ class Cell:
     def _say(self, line: str) -> None:
         text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
         self._publisher.show("stream", {"name": "stderr", "text": text}, {}, self._header, [])
-
-
-def error_from(content: dict[str, Any], harmless: Callable[[str], str]) -> Exception:
-    """Return an exception that shows as the remote one did, under its name, its texts made harmless."""
-    name = str(content.get("ename") or "Error")[:200]
-    kind = type(name if name.isidentifier() else "RemoteError", (RemoteError,), {})
-    lines = content.get("traceback")
-    traceback = tuple(harmless(str(line)) for line in lines) if isinstance(lines, list) else ()
-    error: Exception = kind(harmless(str(content.get("evalue") or "")), traceback)
-    return error
-
-
-class Failed(Exception):
-    """The cell failed, and all there is to say about it has been shown (IPython's usage errors are such)."""
-
-
-def raise_in_silence() -> None:
-    """Let the cell be in error without showing anything more."""
-    shell = get_ipython()
-    if shell is not None:
-        before = shell.custom_exceptions, shell.CustomTB
-
-        def restore(*_: Any, **__: Any) -> None:
-            shell.custom_exceptions, shell.CustomTB = before
-
-        shell.custom_exceptions, shell.CustomTB = (Failed,), restore
-    raise Failed
 
 
 def value_of(notebook: Notebook, session: Session, name: str) -> Any:

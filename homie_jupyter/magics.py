@@ -11,8 +11,9 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter import lines
-from homie_jupyter.cell import Cell, finish_now, raise_in_silence
+from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.completion import Completion
+from homie_jupyter.failing import raise_in_silence
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.transform import LOCAL, NAME, Transform

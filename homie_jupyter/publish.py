@@ -1,13 +1,13 @@
 """Where a session's output goes: into the cell it belongs to, or onto the terminal of a plain IPython."""
 
-import io
 import sys
 import threading
-import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client.safe_text import SafeText
+from homie_jupyter.capture import Capture
+from homie_jupyter.pace import Pace
 from homie_jupyter.show import under_way
 
 if TYPE_CHECKING:
@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 
 Header = dict[str, Any]
 
-MESSAGES_A_SECOND, BYTES_A_SECOND = 700, 700_000
-"""Below what Jupyter Server passes on by default (1000 and 1 MB a second, averaged over 3 s); beyond, it drops."""
 MAX_CAPTURES = 100
 """Cells whose late output is still captured."""
-BURST = 1.0
-"""Seconds' worth that may go out at once."""
 
 
 class Publisher(ABC):
@@ -33,7 +29,7 @@ class Publisher(ABC):
     def __init__(self) -> None:
         self._captures: dict[str, Capture] = {}
 
-    def capture(self, header: Header) -> "Capture":
+    def capture(self, header: Header) -> Capture:
         """Return what takes the output of this cell from now on, instead of its being shown."""
         while len(self._captures) >= MAX_CAPTURES:
             del self._captures[next(iter(self._captures))]
@@ -201,51 +197,6 @@ class TerminalPublisher(Publisher):
         target = sys.stderr if stream == "stderr" else sys.stdout
         target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode(errors="replace")))
         target.flush()
-
-
-class Capture:
-    """What a cell has put out, as `%%capture` keeps it."""
-
-    def __init__(self) -> None:
-        self._texts = {"stdout": io.StringIO(), "stderr": io.StringIO()}
-        self._shown: list[dict[str, Any]] = []
-
-    def takes(self, kind: str, content: dict[str, Any]) -> bool:
-        """Keep a message of this type; return whether it is one to be kept."""
-        if kind == "stream":
-            self._texts[content["name"]].write(content["text"])
-        elif kind in ("display_data", "execute_result"):
-            self._shown.append({"data": content["data"], "metadata": content["metadata"]})
-        elif kind == "clear_output":
-            self._shown.clear()
-            for text in self._texts.values():
-                text.seek(0)
-                text.truncate()
-        return kind in ("stream", "display_data", "execute_result", "update_display_data", "clear_output")
-
-    def result(self) -> Any:
-        """Return it as IPython's CapturedIO: .stdout, .stderr, .outputs, .show()."""
-        from IPython.utils.capture import CapturedIO
-
-        return CapturedIO(self._texts["stdout"], self._texts["stderr"], self._shown)
-
-
-class Pace:
-    """Slows down whoever publishes more than a Jupyter Server passes on, and only then."""
-
-    def __init__(self) -> None:
-        self._free_at = [0.0, 0.0]
-        """When, at the allowed rates, all messages (all bytes) so far have gone out; monotonic seconds."""
-
-    def wait(self, size: int) -> None:
-        """Wait until a message of this size may go out."""
-        time.sleep(self.delay(size, time.monotonic()))
-
-    def delay(self, size: int, now: float) -> float:
-        """Return the seconds to wait before a message of this size, and count it."""
-        for index, cost in enumerate((1 / MESSAGES_A_SECOND, size / BYTES_A_SECOND)):
-            self._free_at[index] = max(self._free_at[index], now - BURST) + cost
-        return max(0.0, max(self._free_at) - now)
 
 
 def _size(content: dict[str, Any], buffers: list[bytes]) -> int:
