@@ -1,14 +1,16 @@
 """`%load_ext homie_jupyter`: cells that run on a friend's machine.
 
-magics.py    %homie and %%homie: parse, delegate       transform.py  `%%homie` becomes an `await`
-lines.py     the line form: peers, sessions            cell.py       one cell, from its text to its end
-notebook.py  this notebook's sessions                  session.py    one session: told, and heard
-mailbox.py   what a waiting cell is told               messages.py   Jupyter messages, bytes to types
-output.py    what a session may show, and where        publish.py    the notebook, or a terminal
-comms.py     widgets, both ways                        safe/         what a peer's output may be
-variables.py variables that go with a cell, and come back
-kernel/      a kernel of its own, for whole notebooks
-show.py      what Homie itself shows                   trust.py      whose output is not filtered
+magics.py      %homie and %%homie: parse, delegate     transform.py  `%%homie` becomes an `await`
+lines.py       the line form: peers, sessions          completion.py what may stand behind them
+options.py     what stands behind `%%homie`            cell.py       one cell, from its text to its end
+notebook.py    this notebook's sessions                session.py    one session: told, and heard
+mailbox.py     what a waiting cell is told             messages.py   Jupyter messages, bytes to types
+variables.py   variables that go along and come back   failing.py    a cell fails here as it failed there
+output.py      what a session may show, and where      publish.py    the notebook, or a terminal
+pace.py        not more than a server passes on        capture.py    output that is kept, not shown
+comms.py       widgets, both ways                      safe/         what a peer's output may be
+show.py        what Homie itself shows                 trust.py      whose output is not filtered
+kernel/        a kernel of its own, for whole notebooks
 """
 
 from typing import TYPE_CHECKING

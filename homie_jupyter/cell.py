@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, assert_never, cast
@@ -15,6 +15,7 @@ from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_duration, show_size
+from homie_jupyter.failing import RemoteError, error_from, raise_in_silence
 from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent, Stop
 from homie_jupyter.messages import Message
 from homie_jupyter.notebook import Notebook
@@ -35,18 +36,6 @@ AGAIN = 2.0
 _MISSING = re.compile(r"name '([^']+)' is not defined")
 
 
-class RemoteError(Exception):
-    """The cell failed over there; its traceback is shown as if it had failed here."""
-
-    def __init__(self, message: str, traceback: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self._traceback = traceback
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows instead of the frames of this process, which say nothing."""
-        return list(self._traceback) or [f"{type(self).__name__}: {self}"]
-
-
 class Cell:
     """One cell that is sent and waited for."""
 
@@ -60,6 +49,9 @@ class Cell:
     async def run(self) -> None:
         """Run it; raise what it raised, or HomieError if it could not be run."""
         packed = self._packed()
+        if self._options.capture:
+            capture = self._publisher.capture(self._header)
+            self._notebook.variables[self._options.capture] = capture.result()
         session = self._notebook.session_for(self._options, self._say)
         first = self._notebook.first_cell(session)
         if self._options.files and not first:
@@ -245,12 +237,16 @@ class Cell:
             self._say(f"`{missing[1]}` is here, not on {session.peer}: add `-i {missing[1]}` to send it")
 
     def _show_footer(self, session: Session, first: bool, came: Given) -> None:
+        if self._options.quiet:
+            return
         parts = [session.peer, *session.gpus, show_duration(time.monotonic() - self._began)]
         if self._options.fresh:
             parts.append(f"job {session.job}")
         elif first and session.limits:
             kept = f"kept until nobody has used it for {show_duration(session.limits.idle)}"
             parts.append(f"session {session.name}, {kept}")
+        if self._options.capture:
+            parts.append(f"output in {self._options.capture}")
         if came.values:
             parts.append(", ".join(came.values))
         if session.delivered and session.delivered.files:
@@ -258,7 +254,7 @@ class Cell:
             parts.append(f"{count} file{'s' * (count > 1)} in {short(session.delivered.folder)}")
             for note in session.delivered.notes:
                 self._say(f"not taken: {note}")
-        self._publisher.publish("display_data", footer(parts), {}, self._header, [])
+        self._publisher.show("display_data", footer(parts), {}, self._header, [])
 
     def _obey(self, reply: dict[str, Any]) -> None:
         """Do what a kernel may ask of its front end: propose the next cell, show a page of text."""
@@ -275,38 +271,12 @@ class Cell:
                     print(text)  # noqa: T201
 
     def _note(self, text: str) -> None:
-        self._publisher.note(text, self._header)
+        if not self._options.quiet:
+            self._publisher.note(text, self._header)
 
     def _say(self, line: str) -> None:
         text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
-        self._publisher.publish("stream", {"name": "stderr", "text": text}, {}, self._header, [])
-
-
-def error_from(content: dict[str, Any], harmless: Callable[[str], str]) -> Exception:
-    """Return an exception that shows as the remote one did, under its name, its texts made harmless."""
-    name = str(content.get("ename") or "Error")[:200]
-    kind = type(name if name.isidentifier() else "RemoteError", (RemoteError,), {})
-    lines = content.get("traceback")
-    traceback = tuple(harmless(str(line)) for line in lines) if isinstance(lines, list) else ()
-    error: Exception = kind(harmless(str(content.get("evalue") or "")), traceback)
-    return error
-
-
-class Failed(Exception):
-    """The cell failed, and all there is to say about it has been shown (IPython's usage errors are such)."""
-
-
-def raise_in_silence() -> None:
-    """Let the cell be in error without showing anything more."""
-    shell = get_ipython()
-    if shell is not None:
-        before = shell.custom_exceptions, shell.CustomTB
-
-        def restore(*_: Any, **__: Any) -> None:
-            shell.custom_exceptions, shell.CustomTB = before
-
-        shell.custom_exceptions, shell.CustomTB = (Failed,), restore
-    raise Failed
+        self._publisher.show("stream", {"name": "stderr", "text": text}, {}, self._header, [])
 
 
 def value_of(notebook: Notebook, session: Session, name: str) -> Any:

@@ -19,7 +19,7 @@ USAGE = (
     "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]`, `attach [NAME]`, `push NAMES`, "
     "`pull NAMES`, or an expression, whose value over there comes back; `%%homie` on top of a cell runs it there"
 )
-VERBS = ("peers", "sessions", "use", "restart", "end", "attach", "push", "pull", "trust", "untrust")
+VERBS = ("on", "off", "peers", "sessions", "use", "restart", "end", "attach", "push", "pull", "trust", "untrust")
 
 
 def obey(notebook: Notebook, line: str) -> Any:

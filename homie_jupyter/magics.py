@@ -1,5 +1,7 @@
 """`%homie` and `%%homie`: parse, delegate, show."""
 
+import difflib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -10,9 +12,11 @@ from homie_core.model.errors import HomieError
 from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter import lines
 from homie_jupyter.cell import Cell, finish_now
+from homie_jupyter.completion import Completion
+from homie_jupyter.failing import raise_in_silence
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.transform import NAME, Transform
+from homie_jupyter.transform import LOCAL, NAME, Transform
 from homie_jupyter.variables import names_in
 
 if TYPE_CHECKING:
@@ -36,15 +40,21 @@ class HomieMagics(Magics):
         self._in = shell
         self._transform = Transform(shell)
         self.notebook = Notebook(shell)
+        actions = self.homie.parser._actions
+        self._completion = Completion(
+            shell, self.notebook, [name for each in actions for name in each.option_strings]
+        )
 
     def install(self) -> None:
         """Let cells that begin with `%%homie` come here."""
         setattr(self._in, NAME, self)
         self._transform.install()
+        self._completion.install()
 
     def remove(self) -> None:
         """Leave nothing behind; sessions go on until nobody has used them for long."""
         self._transform.remove()
+        self._completion.remove()
         delattr(self._in, NAME)
         self.notebook.close()
 
@@ -87,6 +97,9 @@ class HomieMagics(Magics):
     @argument(
         "--timeout", type=_seconds, metavar="TIME", help="running time of the cell, for example 90, 10m or 2h"
     )
+    @argument("--capture", metavar="NAME", help="keep what it puts out in this variable, as %%%%capture does")
+    @argument("-q", "--quiet", action="store_true", help="no footer, no notes; errors are told all the same")
+    @argument(LOCAL, action="store_true", help="run it here, in this notebook's own kernel; nothing leaves")
     @line_cell_magic
     def homie(self, line: str, cell: str | None = None) -> Any:
         """Run a cell on a friend's machine: `%%homie` first in the cell, options behind it.
@@ -103,6 +116,7 @@ class HomieMagics(Magics):
         `%homie restart`      begin anew in it: no variables, files stay
         `%homie end [NAME]`   end it; its files come back
         `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
+        `%homie on [OPTIONS]` run every cell there from now on; `%%local` on top of one runs it here, `off` ends it
         `%homie push a,b`     send variables to the session
         `%homie pull c,d`     bring variables back from it
         `%homie EXPRESSION`   the value that it has there: `top = %homie frame.head()`
@@ -110,9 +124,17 @@ class HomieMagics(Magics):
         Values come back as data: numbers, text, dates, lists, dicts, arrays, data frames, tensors, pictures.
         """
         if cell is not None:  # below another magic, such as %%time, which cannot await
+            if LOCAL in line.split():
+                self.runs_here(line)
+                if not self._in.run_cell(cell, store_history=False).success:
+                    raise_in_silence()
+                return None
             finish_now(self.run_cell(line, cell, blocking=True))
             return None
         verb = line.split()[:1]
+        if verb in (["on"], ["off"]):
+            self._switch(line)
+            return None
         try:
             return lines.obey(
                 self.notebook, self._in.var_expand(line) if verb and verb[0] in lines.VERBS else line
@@ -122,7 +144,7 @@ class HomieMagics(Magics):
 
     async def run_cell(self, line: str, cell: str, blocking: bool = False) -> None:
         """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
-        args = parse_argstring(self.homie, self._in.var_expand(line))
+        args = self._parsed(self._in.var_expand(line))
         if args.what:
             raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; see `%%homie?`")
         try:
@@ -138,10 +160,38 @@ class HomieMagics(Magics):
                 names_in(args.inputs, "-i"),
                 names_in(args.outputs, "-o"),
                 names_in(args.keep, "--keep"),
+                args.capture and names_in([args.capture], "--capture")[0],
+                args.quiet,
             )
             await Cell(cell, options, self.notebook, blocking).run()
         except HomieError as error:
             raise UsageError(str(error)) from None
+
+    def _switch(self, line: str) -> None:
+        """Let cells run on a peer from now on, with the options behind `on`; or no more."""
+        verb, _, options = line.strip().partition(" ")
+        if self._parsed(options).what or (verb == "off" and options):
+            raise UsageError("`%homie on [OPTIONS OF %%homie]`, or `%homie off`")
+        self._transform.always = options.strip() if verb == "on" else None
+        here = "cells run here again, but for those with `%%homie`"
+        there = "cells run on a peer from now on; `%%local` on top of one runs it here, `%homie off` ends that"
+        print(there if verb == "on" else here)  # noqa: T201
+
+    def runs_here(self, line: str) -> None:
+        """Say so: what the first line of a cell with `--local` becomes."""
+        if not self._parsed(line).quiet:
+            print("homie: runs here, as --local says", file=sys.stderr)  # noqa: T201
+
+    def _parsed(self, line: str) -> Any:
+        """Return what the options say. Raises UsageError, with what was probably meant."""
+        try:
+            return parse_argstring(self.homie, line)
+        except UsageError as error:
+            known = [name for each in self.homie.parser._actions for name in each.option_strings]
+            wrong = next((word for word in line.split() if word.startswith("-") and word not in known), "")
+            close = difflib.get_close_matches(wrong.partition("=")[0], known, 1)
+            meant = f"; did you mean {close[0]}?" if close else "; see `%%homie?`"
+            raise UsageError(f"{error}{meant}") from None
 
     async def attach(self, line: str) -> None:
         """Show again what runs in a session: what `%homie attach` becomes."""

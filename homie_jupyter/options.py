@@ -23,3 +23,7 @@ class Options:
     """Those that come back after it."""
     keeps: tuple[str, ...] = ()
     """Those that stay there, and are told about."""
+    capture: str | None = None
+    """Name of the variable that takes the cell's output, instead of its being shown."""
+    quiet: bool = False
+    """Whether Homie itself says nothing as long as all goes well."""

@@ -2,11 +2,12 @@
 
 import sys
 import threading
-import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client.safe_text import SafeText
+from homie_jupyter.capture import Capture
+from homie_jupyter.pace import Pace
 from homie_jupyter.show import under_way
 
 if TYPE_CHECKING:
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
 
 Header = dict[str, Any]
 
-MESSAGES_A_SECOND, BYTES_A_SECOND = 700, 700_000
-"""Below what Jupyter Server passes on by default (1000 and 1 MB a second, averaged over 3 s); beyond, it drops."""
-BURST = 1.0
-"""Seconds' worth that may go out at once."""
+MAX_CAPTURES = 100
+"""Cells whose late output is still captured."""
 
 
 class Publisher(ABC):
@@ -27,11 +26,29 @@ class Publisher(ABC):
     def new_header(self) -> Header:
         """Return the header of the request that is to be sent for the present cell."""
 
-    @abstractmethod
+    def __init__(self) -> None:
+        self._captures: dict[str, Capture] = {}
+
+    def capture(self, header: Header) -> Capture:
+        """Return what takes the output of this cell from now on, instead of its being shown."""
+        while len(self._captures) >= MAX_CAPTURES:
+            del self._captures[next(iter(self._captures))]
+        self._captures[header["msg_id"]] = capture = Capture()
+        return capture
+
     def publish(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
-        """Publish a message of this type in the cell whose header this is."""
+        """Publish a message of this type in the cell whose header this is, unless it is captured."""
+        capture = self._captures.get(header["msg_id"])
+        if capture is None or not capture.takes(kind, content):
+            self.show(kind, content, metadata, header, buffers)
+
+    @abstractmethod
+    def show(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
+    ) -> None:
+        """Publish it, captured or not."""
 
     @abstractmethod
     def note(self, text: str, header: Header) -> None:
@@ -58,6 +75,7 @@ class NotebookPublisher(Publisher):
     """Publishes on the notebook's own kernel. `paced`: a Jupyter Server with its limits stands behind it."""
 
     def __init__(self, kernel: Any, paced: bool) -> None:
+        super().__init__()
         self._kernel = kernel
         self.comms = getattr(kernel, "comm_manager", None)
         self._count = 0
@@ -77,7 +95,7 @@ class NotebookPublisher(Publisher):
             self._noted, self._cell, self._bare = "", header["msg_id"], True
         return {**header, "msg_type": "execute_request"}
 
-    def publish(
+    def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         if kind == "execute_result":
@@ -127,6 +145,7 @@ class TerminalPublisher(Publisher):
     """Prints text; whatever else a message holds, a terminal cannot show."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._safe = {name: SafeText() for name in ("stdout", "stderr")}
         self._number = 0
 
@@ -142,7 +161,7 @@ class TerminalPublisher(Publisher):
             "version": "5.3",
         }
 
-    def publish(
+    def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         if kind == "stream":
@@ -178,24 +197,6 @@ class TerminalPublisher(Publisher):
         target = sys.stderr if stream == "stderr" else sys.stdout
         target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode(errors="replace")))
         target.flush()
-
-
-class Pace:
-    """Slows down whoever publishes more than a Jupyter Server passes on, and only then."""
-
-    def __init__(self) -> None:
-        self._free_at = [0.0, 0.0]
-        """When, at the allowed rates, all messages (all bytes) so far have gone out; monotonic seconds."""
-
-    def wait(self, size: int) -> None:
-        """Wait until a message of this size may go out."""
-        time.sleep(self.delay(size, time.monotonic()))
-
-    def delay(self, size: int, now: float) -> float:
-        """Return the seconds to wait before a message of this size, and count it."""
-        for index, cost in enumerate((1 / MESSAGES_A_SECOND, size / BYTES_A_SECOND)):
-            self._free_at[index] = max(self._free_at[index], now - BURST) + cost
-        return max(0.0, max(self._free_at) - now)
 
 
 def _size(content: dict[str, Any], buffers: list[bytes]) -> int:

@@ -20,7 +20,7 @@ from homie_core.model.control import (
     Unreachable,
     Uploaded,
 )
-from homie_core.model.errors import BadMessage, HomieError, TransferError
+from homie_core.model.errors import BadMessage, DaemonUnreachable, HomieError, TransferError
 from homie_core.model.job import Ask, Limits, Outcome
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_size
@@ -34,6 +34,9 @@ from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import Output
 from homie_jupyter.publish import Header, Publisher
 from homie_jupyter.safe import Filter
+
+PATIENCE = 5.0
+"""Seconds in which the reason for a broken channel is heard."""
 
 
 class Session:
@@ -131,7 +134,13 @@ class Session:
         if len(data) > MAX_SAID:
             self._waiting.pop(id)
             raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
-        self._channel.tell(Cell(id=id, data=data, timeout=timeout))
+        try:
+            self._channel.tell(Cell(id=id, data=data, timeout=timeout))
+        except DaemonUnreachable:
+            self.closed.wait(PATIENCE)  # the other thread may be about to hear why
+            if self.alive:
+                raise
+            self._tell_all()
 
     def send_parcel(self, name: ParcelName, buffers: Sequence[Buffer], mailbox: Mailbox) -> None:
         """Send values ahead of their cell, as soon as it runs; `Sent` or `Broken` comes into the mailbox."""

@@ -14,12 +14,13 @@ from urllib.parse import quote
 
 from homie_core.model import wire
 from homie_core.model.control import AddPeer, JobEvent, News, PutRequest, Refused, RunRequest, Status, Uploaded
-from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, HomieError
+from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, HomieError, TransferError
 from homie_core.model.event import Ended
 from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
+from homie_core.model.quantity import show_size
 from homie_core.model.session import ParcelName
-from homie_core.runner.exchange import bundle, unbundled
+from homie_core.runner.parcel import bundle, unbundled
 from homie_core.runner.values import Buffer
 
 SOCKET = "control.sock"
@@ -117,10 +118,18 @@ class Client:
             response.read()
 
     def fetch_parcel(self, job: JobId, name: ParcelName) -> list[bytearray]:
-        """Return the buffers of a parcel that a session of mine made. Raises BadMessage if it is none."""
+        """Return the buffers of a parcel that a session of mine made.
+
+        Raises BadMessage if it is none, TransferError if it is larger than the memory that is free.
+        """
+        import psutil
+
         with self._open("GET", f"/v1/runs/{job}/parcels/{name}", None, None) as response, self._translated():
+            size, free = response.length or 0, psutil.virtual_memory().available
+            if size > free:
+                raise TransferError(f"values of {show_size(size)} would come; {show_size(free)} of memory is free")
             try:
-                return unbundled(response.length or 0, response.readinto)
+                return unbundled(size, response.readinto)
             except ValueError as error:
                 raise BadMessage(f"the session sent {error}") from error
 

@@ -11,27 +11,18 @@ The execute request of such a cell carries a wish beside its code, `content["hom
 What goes back is one message GIVEN on IOPUB, before the cell is idle. Its `values` are in the order of the wish:
 each has a `name` and either an `error` or a `description` and the number of its `buffers`, which are the
 message's own, or in its `parcel`; its `kept` have `name`, `type`, `shape` and `bytes`.
-
-A parcel is a file in the folder PARCELS, below the session's: the number of buffers, the length of each, then all
-of them. The host puts those that come there and sends those that go; the session removes both.
 """
 
 import os
 import pickle
-import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from homie_core.runner.parcel import INLINE, PARCELS, bundle, taken
 from homie_core.runner.values import Buffer, NotData, describe, name_of
 
 WISH = "homie"
 GIVEN = "homie_values"
-PARCELS = ".homie"
-INLINE = 2 << 20
-"""Bytes of buffers that travel in a message; more are a parcel."""
-MAX_BUFFERS = 1 << 16
-COUNT, LENGTH = struct.Struct(">I"), struct.Struct(">Q")
 _CODE = b"_make_function", b"_make_skeleton_class", b"CodeType"
 """In a pickle that holds the bytecode of functions, which only the same Python understands."""
 
@@ -49,11 +40,14 @@ class Exchange:
         self._clear(parcel)
         if not self._wish.get("sends"):
             return ""
-        # in memory of their own, so that arrays can be written
-        path = os.path.join(self._folder, parcel) if parcel else ""
-        buffers = _read(path) if path else [bytearray(each) for each in self._buffers]
+        # in memory that can be written, as arrays should be
+        buffers = (
+            taken(os.path.join(self._folder, parcel))
+            if parcel
+            else [memoryview(bytearray(each)) for each in self._buffers]
+        )
         theirs, mine = tuple(self._wish["python"]), sys.version_info[:2]
-        if theirs != mine and any(mark in buffers[0] for mark in _CODE):
+        if theirs != mine and any(mark in bytes(buffers[0]) for mark in _CODE):
             return (
                 f"functions and classes of a notebook travel only between the same versions of Python: "
                 f"{theirs[0]}.{theirs[1]} sent, {mine[0]}.{mine[1]} is here. Define them in this cell"
@@ -105,46 +99,6 @@ class Exchange:
             for name in os.listdir(self._folder):
                 if name != but:
                     os.unlink(os.path.join(self._folder, name))
-
-
-def bundle(buffers: Sequence[Buffer]) -> Iterator[memoryview]:
-    """Yield the bytes of a parcel that holds these buffers."""
-    head = COUNT.pack(len(buffers)) + b"".join(LENGTH.pack(memoryview(each).nbytes) for each in buffers)
-    for each in (head, *buffers):
-        if view := memoryview(each):
-            yield view.cast("B")
-
-
-def unbundled(size: int, read_into: Callable[[memoryview], int]) -> list[bytearray]:
-    """Read a parcel of so many bytes; `read_into` fills the beginning of what it is given and returns how much.
-
-    Raises ValueError for what is no parcel, before there is memory for it.
-    """
-
-    def read(length: int) -> bytearray:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
-        while view:
-            got = read_into(view)
-            if not got:
-                raise ValueError("a parcel that ends before its end")
-            view = view[got:]
-        return buffer
-
-    (count,) = COUNT.unpack(read(COUNT.size))
-    if count > MAX_BUFFERS:
-        raise ValueError(f"a parcel of {count} buffers")
-    lengths = [length for (length,) in LENGTH.iter_unpack(read(count * LENGTH.size))]
-    if COUNT.size + count * LENGTH.size + sum(lengths) != size:
-        raise ValueError("a parcel of another size")
-    return [read(length) for length in lengths]
-
-
-def _read(path: str) -> list[bytearray]:
-    """Return the buffers of a parcel, and delete it."""
-    with open(path, "rb", buffering=0) as file:
-        os.unlink(path)
-        return unbundled(os.fstat(file.fileno()).st_size, file.readinto)
 
 
 def _told(value: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from homie_core.model.errors import TransferError
 from homie_core.model.session import ParcelName
-from homie_core.runner.exchange import PARCELS
+from homie_core.runner.parcel import PARCELS
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -20,7 +20,7 @@ from homie_core.model.errors import SandboxError, UnsafeName
 from homie_core.model.event import Collected
 from homie_core.model.job import MAX_FILES, FileRef
 from homie_core.model.names import MAX_DEPTH, Digest, FileName, safe_file_name
-from homie_core.runner.exchange import PARCELS
+from homie_core.runner.parcel import PARCELS
 
 MAX_BYTES = 64 << 30
 """Bytes of all files that one job may return."""

@@ -7,7 +7,7 @@ from typing import Any
 from homie_core.client import Client
 from homie_core.model import event
 from homie_core.model.control import News, Placed, RunRequest
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import DaemonUnreachable, HomieError
 from homie_core.model.quantity import show_size
 from homie_core.model.session import MAX_SAID, Cell, Say
 from homie_core.runner.messages import IOPUB, SHELL
@@ -68,6 +68,8 @@ class Line(Session):
             if len(data) > MAX_SAID:
                 raise HomieError(f"this is {show_size(len(data))} at once; {show_size(MAX_SAID)} are possible")
             self._channel.tell(Cell(id=asked.id, data=data, timeout=self._timeout) if cell else Say(data=data))
+        except DaemonUnreachable:
+            return  # the other thread hears why, and tells all that wait
         except HomieError:
             self._waiting.pop(asked.id, None)
             raise

@@ -48,7 +48,7 @@ class KernelPublisher(NotebookPublisher):
         """Results carry this number now."""
         self._count = number
 
-    def publish(
+    def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         if kind == "stream" and not self.trusted:
@@ -56,10 +56,10 @@ class KernelPublisher(NotebookPublisher):
         elif kind == "error":
             content = self.error(content)
         if threading.get_ident() == self._main:
-            super().publish(kind, content, metadata, header, buffers)
+            super().show(kind, content, metadata, header, buffers)
             return
         with self._inbox.room():  # before the lock, which the main thread wants while it makes room
-            super().publish(kind, content, metadata, header, buffers)
+            super().show(kind, content, metadata, header, buffers)
 
     def harmless(self, text: str) -> str:
         return text if self.trusted else harmless(text)

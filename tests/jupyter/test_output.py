@@ -10,7 +10,8 @@ from homie_core.runner.messages import IOPUB, Unpacker
 from homie_jupyter.comms import Comms
 from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import MAX_REQUESTS, Output
-from homie_jupyter.publish import BURST, BYTES_A_SECOND, MESSAGES_A_SECOND, NotebookPublisher, Pace
+from homie_jupyter.pace import BURST, BYTES_A_SECOND, MESSAGES_A_SECOND, Pace
+from homie_jupyter.publish import NotebookPublisher
 from homie_jupyter.safe import Filter
 
 CELL = {"msg_id": "cell", "msg_type": "execute_request"}

@@ -316,3 +316,54 @@ def test_a_plain_ipython_in_a_terminal_shows_text(pair, tmp_path):
     assert "42\n" in done.stdout
     assert "ValueError: wrong" in plain(done.stdout + done.stderr)
     assert "main on desk has ended" in done.stdout
+
+
+def test_output_is_captured_in_a_variable(kernel: LocalKernel):
+    ran = kernel.run(
+        "%%homie --capture out\nimport sys\nprint('text')\nprint('err', file=sys.stderr)\ndisplay(1)\n2"
+    )
+    assert (ran.stream(), ran.stream("stderr"), ran.shown, ran.results) == ("", "", [], [])
+    assert ran.footer.endswith(" · output in out")
+    kept = kernel.run("out.stdout, out.stderr, [shown.data['text/plain'] for shown in out.outputs]").results
+    assert kept == ["('text\\n', 'err\\n', ['1', '2'])"]
+    assert kernel.run("out.show()").stream() == "text\n"
+
+
+def test_a_quiet_cell_shows_its_output_only(kernel: LocalKernel):
+    ran = kernel.run("%%homie -q\nprint('text')")
+    assert [message["msg_type"] for message in ran.messages if message["msg_type"] != "execute_input"] == [
+        "stream"
+    ]
+
+
+def test_a_cell_runs_here_when_that_is_asked_for_and_says_so(kernel: LocalKernel):
+    kernel.run("place = 'here'")
+    kernel.run("%%homie\nplace = 'there'")
+    ran = kernel.run("%%homie --local\nprint(place)\nplace")
+    assert (ran.stream(), ran.results) == ("here\n", ["'here'"])
+    assert "runs here" in ran.stream("stderr")
+    ran = kernel.run("%%homie --local\n1 / 0", fine=False)
+    assert ran.status == "error"
+    assert ran.error["ename"] == "ZeroDivisionError"
+
+
+def test_whole_notebooks_run_there_once_it_is_switched_on(kernel: LocalKernel):
+    kernel.run("place = 'here'")
+    kernel.run("%%homie\nplace = 'there'")
+    assert "`%%local`" in kernel.run("%homie on -q").stream()
+    try:
+        ran = kernel.run("place")
+        assert ran.results == ["'there'"]
+        assert kernel.run("%%time\nprint(place)").stream().startswith("there\n"), "other magics go along"
+        assert kernel.run("!echo $USER").stream().strip() == "job"
+        assert kernel.run("%%local\nplace").results == ["'here'"]
+        assert kernel.run("%homie place").results == ["'there'"]
+        assert kernel.run("1 / 0", fine=False).error["ename"] == "ZeroDivisionError"
+    finally:
+        assert "run here again" in kernel.run("%homie off").stream()
+    assert kernel.run("place").results == ["'here'"]
+
+
+def test_switching_it_on_with_nonsense_is_told(kernel: LocalKernel):
+    assert "did you mean --fresh?" in kernel.run("%homie on --frsh", fine=False).stream("stderr")
+    assert kernel.run("1").results == ["1"]

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+import psutil
 import pytest
-from local_kernel import LocalKernel
+from local_kernel import LocalKernel, local_kernel
 from pair import Pair, packages_of_here
+
+from homie_core.client import Client
 
 pytestmark = [
     pytest.mark.docker,
@@ -15,14 +18,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def pair(base_image: str) -> Iterator[Pair]:
-    with Pair(desk={"packages": packages_of_here(), "container_memory_limit": "1g"}) as pair:
+    with Pair(
+        desk={"packages": packages_of_here(), "container_memory_limit": "6g", "container_disk_limit": "4g"}
+    ) as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
 def start_kernel(pair, tmp_path_factory):
-    from local_kernel import local_kernel
-
     return lambda folder, **env: local_kernel(folder, HOMIE_HOME=str(pair.laptop.home), **env)
 
 
@@ -146,3 +149,40 @@ def test_values_are_not_taken_from_a_cell_that_fails(kernel: LocalKernel):
     kernel.run("z = 'mine'")
     assert kernel.run("%%homie -o z\nz = 'theirs'\n1 / 0", fine=False).error["ename"] == "ZeroDivisionError"
     assert kernel.run("z").results == ["'mine'"]
+
+
+GB = 10**9
+RESIDENT = "psutil.Process().memory_info().rss"
+
+
+def resident(pair):
+    """Memory of both daemons."""
+    return [psutil.Process(Client(node.home).status().pid).memory_info().rss for node in (pair.laptop, pair.desk)]
+
+
+def test_a_gigabyte_goes_and_comes_in_the_memory_of_one(kernel: LocalKernel, pair):
+    kernel.run(
+        "import numpy as np, psutil, resource\nPEAK = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+    )
+    daemons = resident(pair)
+    kernel.run(f"big = np.arange({GB // 8})\nbefore = {RESIDENT}")
+    kernel.run("%%homie -s large --ram 4g -i big\nsum_there = int(big.sum())")
+    assert int(kernel.run(f"{RESIDENT} - before").results[0]) < 0.1 * GB, "nothing is kept of what was sent"
+    kernel.run("del big")
+    before = int(kernel.run(RESIDENT).results[0])
+    kernel.run("%%homie -s large -o big,sum_there\nbig += 1")
+    assert 1024 * int(kernel.run("PEAK()").results[0]) - before < 1.3 * GB
+    assert kernel.run("int(big.sum()) - sum_there == len(big)").results == ["True"]
+    assert all(now - then < 0.1 * GB for now, then in zip(resident(pair), daemons, strict=True))
+    kernel.run("del big")
+    kernel.run("%homie end large")
+
+
+def test_bubblewrap_takes_and_gives_them_too(base_image: str, tmp_path):
+    with (
+        Pair(desk={"sandbox": "bubblewrap"}) as pair,
+        local_kernel(tmp_path, HOMIE_HOME=str(pair.laptop.home)) as kernel,
+    ):
+        kernel.run("x = bytearray(range(256)) * 20_000")
+        kernel.run("%%homie -i x -o y,z\ny, z = x[::-1], [1]")
+        assert kernel.run("y == x[::-1], len(y), z").results == ["(True, 5120000, [1])"]

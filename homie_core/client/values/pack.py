@@ -6,7 +6,7 @@ from typing import Any
 
 from homie_core.model.errors import CannotSend
 from homie_core.model.session import ParcelName
-from homie_core.runner.exchange import INLINE
+from homie_core.runner.parcel import INLINE
 from homie_core.runner.values import Buffer, name_of
 
 
