@@ -10,6 +10,7 @@ output.py      what a session may show, and where      publish.py    the noteboo
 pace.py        not more than a server passes on        capture.py    output that is kept, not shown
 comms.py       widgets, both ways                      safe/         what a peer's output may be
 show.py        what Homie itself shows                 trust.py      whose output is not filtered
+kernel/        a kernel of its own, for whole notebooks
 """
 
 from typing import TYPE_CHECKING

@@ -254,7 +254,8 @@ class Session:
     def _tell_all(self) -> None:
         letter = Over(self.over, self.limits) if self.over else Broken(self.lost or HomieError("it has ended"))
         for id in list(self._waiting):
-            self._waiting.pop(id).put(letter)
+            if mailbox := self._waiting.pop(id, None):
+                mailbox.put(letter)
 
     def _say(self, text: str) -> None:
         """Show a sentence of Homie's own in the cell that runs."""
@@ -340,7 +341,7 @@ class Session:
             if mailbox:
                 prompt, password = message.content.get("prompt"), message.content.get("password")
                 mailbox.put(Question(str(prompt or ""), password is True))
-        elif message.channel == SHELL and message.type == "execute_reply":
+        elif message.channel == SHELL and message.type.endswith("_reply"):
             if mailbox:
                 self._replies[message.parent] = message.content
                 self._finish_cell(message.parent)

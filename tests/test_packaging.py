@@ -32,7 +32,9 @@ def test_the_wheel_holds_what_is_needed_and_nothing_else(wheel: Path) -> None:
         "homie_core/sandbox/seccomp.json",
         "homie_core/runner/__main__.py",
         "homie_core/cli/demo_train.py",
+        "homie_core/cli/logo/logo-64x64.png",
         "homie_jupyter/magics.py",
+        "homie_jupyter/kernel/__main__.py",
     ):
         assert needed in names
     tops = {name.split("/")[0] for name in names}

@@ -25,6 +25,7 @@ COMMANDS = {
     "remove": ("homie_core.cli.peers", "Forget a machine."),
     "trust": ("homie_core.cli.trust", "Show a machine's outputs in my notebooks unfiltered."),
     "untrust": ("homie_core.cli.trust", "Filter a machine's outputs again."),
+    "kernel": ("homie_core.cli.kernel", "Put kernels that run on a friend's machine into Jupyter."),
     "config": ("homie_core.cli.config", "Show or change the configuration."),
     "whoami": ("homie_core.cli.config", "Say who this machine is to others."),
     "demo": ("homie_core.cli.demo", "Show on this machine alone how it works."),

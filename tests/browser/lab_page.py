@@ -33,7 +33,6 @@ NOISE = re.compile(
     r"|reading 'schema'[\s\S]*notebook_core|'filebrowser:open-path' not registered[\s\S]*notebook_core"
 )
 """Errors that Jupyter makes of itself."""
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 class Lab:
@@ -51,10 +50,11 @@ class Lab:
         page.on("console", self._said)
         page.on("pageerror", self._failed)
 
-    def open(self, *cells: str, style: Literal["lab", "notebook"] = "lab") -> "Notebook":
+    def open(self, *cells: str, style: Literal["lab", "notebook"] = "lab", kernel: str = "python3") -> "Notebook":
         """Write a notebook with these code cells, open it in JupyterLab or Notebook 7, wait for its kernel."""
+        metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
         notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(source) for source in cells], metadata=KERNEL
+            cells=[nbformat.v4.new_code_cell(source) for source in cells], metadata=metadata
         )
         path = self.server.root / f"{self.name}.ipynb"
         nbformat.write(notebook, path)

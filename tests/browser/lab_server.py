@@ -59,6 +59,8 @@ class LabServer:
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.root = folder / "notebooks"
         self.log = folder / "server.log"
+        self.data = folder / "data"
+        """Where kernels are installed."""
         self._folder = folder
         self._runtime = folder / "runtime"
         self._token = secrets.token_hex(16)
@@ -67,7 +69,7 @@ class LabServer:
             "HOME": str(folder / "home"),
             "IPYTHONDIR": str(folder / "ipython"),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
-            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_DATA_DIR": str(self.data),
             "JUPYTER_RUNTIME_DIR": str(self._runtime),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),

@@ -48,12 +48,13 @@ class Cell:
     fails: bool = False
 
 
-async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "") -> NotebookNode:
+async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "", kernel: str = "python3") -> NotebookNode:
     """Run the cells in a new kernel, each with `magic` on top, and end its session; return the notebook.
 
     AssertionError or CellExecutionError if a cell fails that should not, or the other way round.
     """
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%load_ext homie_jupyter")])
+    first = "%load_ext homie_jupyter" if kernel == "python3" else "pass"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(first)])
     for cell in cells:
         if isinstance(cell, str):
             cell = Cell(cell)
@@ -65,7 +66,7 @@ async def run(cells: Iterable[str | Cell], folder: Path, magic: str = "") -> Not
         notebook.cells.append(nbformat.v4.new_code_cell("%homie end"))
     where = {"metadata": {"path": str(folder)}}
     with tempfile.TemporaryDirectory(prefix="ipc-") as sockets:
-        client = Client(notebook, timeout=WITHIN, kernel_name="python3", resources=where)
+        client = Client(notebook, timeout=WITHIN, kernel_name=kernel, resources=where)
         client.sockets = sockets
         await client.async_execute()
     for node in notebook.cells:
