@@ -9,6 +9,7 @@ variables.py   variables that go along and come back   failing.py    a cell fail
 output.py      what a session may show, and where      publish.py    the notebook, or a terminal
 pace.py        not more than a server passes on        capture.py    output that is kept, not shown
 comms.py       widgets, both ways                      safe/         what a peer's output may be
+defaults.py    what `%config Homie` sets
 show.py        what Homie itself shows                 trust.py      whose output is not filtered
 kernel/        a kernel of its own, for whole notebooks
 """

@@ -1,6 +1,7 @@
 """`%homie` and `%%homie`: parse, delegate, show."""
 
 import difflib
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter import lines
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.completion import Completion
+from homie_jupyter.defaults import Homie
 from homie_jupyter.failing import raise_in_silence
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
@@ -40,6 +42,8 @@ class HomieMagics(Magics):
         self._in = shell
         self._transform = Transform(shell)
         self.notebook = Notebook(shell)
+        self._defaults = Homie(parent=shell)
+        self._configurables: list[Any] = shell.configurables
         actions = self.homie.parser._actions
         self._completion = Completion(
             shell, self.notebook, [name for each in actions for name in each.option_strings]
@@ -50,11 +54,13 @@ class HomieMagics(Magics):
         setattr(self._in, NAME, self)
         self._transform.install()
         self._completion.install()
+        self._configurables.append(self._defaults)
 
     def remove(self) -> None:
         """Leave nothing behind; sessions go on until nobody has used them for long."""
         self._transform.remove()
         self._completion.remove()
+        self._configurables.remove(self._defaults)
         delattr(self._in, NAME)
         self.notebook.close()
 
@@ -117,6 +123,7 @@ class HomieMagics(Magics):
         `%homie end [NAME]`   end it; its files come back
         `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
         `%homie on [OPTIONS]` run every cell there from now on; `%%local` on top of one runs it here, `off` ends it
+        `%config Homie`       lists the defaults of these options; `%config Homie.node = "desk"` sets one
         `%homie push a,b`     send variables to the session
         `%homie pull c,d`     bring variables back from it
         `%homie EXPRESSION`   the value that it has there: `top = %homie frame.head()`
@@ -144,7 +151,7 @@ class HomieMagics(Magics):
 
     async def run_cell(self, line: str, cell: str, blocking: bool = False) -> None:
         """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
-        args = self._parsed(self._in.var_expand(line))
+        args = self._parsed(" ".join([*map(shlex.quote, self._defaults.words()), self._in.var_expand(line)]))
         if args.what:
             raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; see `%%homie?`")
         try:

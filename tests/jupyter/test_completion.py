@@ -72,3 +72,17 @@ def test_nothing_is_left_after_it_is_unloaded(kernel: LocalKernel, completes):
         assert kernel.run("%homie", fine=False).status == "error"
     finally:
         kernel.run("%load_ext homie_jupyter")
+
+
+def test_defaults_are_configured_and_a_cells_own_options_count_more(kernel: LocalKernel):
+    kernel.run("%config Homie.quiet = True")
+    kernel.run("%config Homie.node = 'nobody'")
+    try:
+        assert "no peer is called nobody" in kernel.run("%%homie -s another\npass", fine=False).stream("stderr")
+        ran = kernel.run("%%homie -n desk\nprint(1)")
+        assert ran.stream() == "1\n"
+        assert not ran.contents("display_data"), "it is quiet"
+        assert "Homie.timeout" in kernel.run("%config Homie").stream()
+    finally:
+        kernel.run("%config Homie.quiet = False")
+        kernel.run("%config Homie.node = ''")

@@ -1,0 +1,23 @@
+"""`%config Homie.node = "desk"`: what holds where the options of a cell say nothing."""
+
+from traitlets import Bool, Unicode
+from traitlets.config import Configurable
+
+
+class Homie(Configurable):
+    """Defaults of `%%homie`; `%config Homie` lists them, and a profile's configuration can hold them."""
+
+    node = Unicode("", help="Run on this machine; empty: on the best one available.").tag(config=True)
+    gpu = Bool(False, help="Run where a graphics card is free.").tag(config=True)
+    cpus = Unicode("", help="Cores of a session that is opened, for example 2 or 0.5.").tag(config=True)
+    ram = Unicode("", help="Its memory, for example 8G or 512M.").tag(config=True)
+    timeout = Unicode("", help="Running time of a cell, for example 90, 10m or 2h.").tag(config=True)
+    quiet = Bool(False, help="No footer, no notes; errors are told all the same.").tag(config=True)
+
+    def words(self) -> list[str]:
+        """Return them as options; what stands behind them in a line counts more."""
+        words = [f"--{name}" for name in ("gpu", "quiet") if getattr(self, name)]
+        for name in ("node", "cpus", "ram", "timeout"):
+            if value := getattr(self, name):
+                words += [f"--{name}", value]
+        return words
