@@ -78,8 +78,8 @@ class Cell:
         options, wishes = self._options, None
         parcel = os.urandom(8).hex() if packed.is_large else None
         if packed.names or options.outputs or options.keeps:
-            trusted = session.is_trusted() if options.outputs else False
-            wishes = wish(packed, options.outputs, options.keeps, parcel=parcel, pickles=trusted)
+            session.look_at_trust()
+            wishes = wish(packed, options.outputs, options.keeps, parcel=parcel, pickles=session.trusted)
         with Mailbox(self._blocking) as mailbox:
             if parcel:
                 await self._send(session, parcel, packed, mailbox)
@@ -105,9 +105,8 @@ class Cell:
         message, options = answered.given, self._options
         if message is None:
             return Given({}, {}, {})
-        came = self._given(session, message, options.outputs)
-        kept = {name: came.kept[name] for name in options.keeps if name in came.kept}
-        for name, what in kept.items():
+        came = self._given(session, message, options.outputs, options.keeps)
+        for name, what in came.kept.items():
             self._notebook.variables[name] = Remote(session, what, partial(value_of, self._notebook))
         self._notebook.variables.update(came.values)
         return came
@@ -122,10 +121,12 @@ class Cell:
         came.check()
         return came.values[expression]
 
-    def _given(self, session: Session, message: Message, asked: tuple[str, ...]) -> Given:
+    def _given(
+        self, session: Session, message: Message, asked: tuple[str, ...], keeps: tuple[str, ...] = ()
+    ) -> Given:
         parcel = parcel_of(message.content)
         buffers = session.fetch_parcel(parcel) if parcel else message.buffers
-        return given(message.content, buffers, asked, session.peer, session.is_trusted())
+        return given(message.content, buffers, asked, keeps, session.peer, session.trusted)
 
     async def attach(self) -> None:
         """Show what runs in a session from its beginning on, as if it ran in this cell."""

@@ -31,7 +31,7 @@ def obey(notebook: Notebook, line: str) -> Any:
         return _value(notebook, line.strip())
     if did_trust(line):
         for session in notebook.sessions():
-            session.is_trusted()
+            session.look_at_trust()
         return None
     match words:
         case ["peers"]:

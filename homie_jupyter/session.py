@@ -33,7 +33,6 @@ from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Que
 from homie_jupyter.messages import Message, to_session, unpack
 from homie_jupyter.output import Output
 from homie_jupyter.publish import Header, Publisher
-from homie_jupyter.safe import Filter
 
 PATIENCE = 5.0
 """Seconds in which the reason for a broken channel is heard."""
@@ -93,12 +92,16 @@ class Session:
         """Whether it can still be told things, as far as is known."""
         return self.over is None and self.lost is None
 
-    def is_trusted(self) -> bool:
-        """Return whether the user trusts its peer, waited for if need be, and filter its outputs accordingly."""
+    @property
+    def trusted(self) -> bool:
+        """Whether the user trusts its peer, as far as is known."""
+        return self._output.filter.trusted
+
+    def look_at_trust(self) -> None:
+        """Ask whether the user trusts its peer, waited for if need be, and filter its outputs accordingly."""
         self._placing.wait()
-        trusted = any(peer.id == self._id and peer.trusted for peer in self._client.peers())
-        self._output.filter = Filter(trusted=trusted)
-        return trusted
+        peers = self._client.peers()
+        self._output.filter.trusted = any(peer.id == self._id and peer.trusted for peer in peers)
 
     # What it is told; main thread.
 
@@ -270,7 +273,7 @@ class Session:
         match news:
             case Placed():
                 self.peer, self.gpus, self._id = news.peer, news.gpus, news.id
-                self._output.peer, self._output.filter = news.peer, Filter(trusted=news.trusted)
+                self._output.peer, self._output.filter.trusted = news.peer, news.trusted
                 self._placing.set()
                 self._progress(f"opening a session on {news.peer}: {news.why}")
             case Refused():

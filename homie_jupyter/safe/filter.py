@@ -18,16 +18,16 @@ class Filtered:
 
 
 class Filter:
-    """Keep one per session: it remembers the session's widgets. `trusted` lets everything through."""
+    """Keep one per session: it remembers the session's widgets. `trusted` may change and lets all through."""
 
     def __init__(self, trusted: bool = False) -> None:
-        self._trusted = trusted
+        self.trusted = trusted
         self._models: dict[str, str] = {}
         """Widgets that were let through, with the names of their models; empty names for those that are closed."""
 
     def bundle(self, data: dict[str, Any], metadata: dict[str, Any]) -> Filtered:
         """Return what of a `display_data`, `update_display_data` or `execute_result` may be published."""
-        if self._trusted:
+        if self.trusted:
             return Filtered(data, metadata)
         from homie_jupyter.safe import bundle
 
@@ -35,7 +35,7 @@ class Filter:
 
     def text(self, text: str) -> str:
         """Return a line of a stream, traceback or prompt that may colour itself, no more."""
-        if self._trusted:
+        if self.trusted:
             return text
         from homie_jupyter.safe import values
 
@@ -43,7 +43,7 @@ class Filter:
 
     def comm_open(self, content: dict[str, Any]) -> str | None:
         """Return why a `comm_open` must not be published, as a notice; None: publish `comm_content` of it."""
-        if self._trusted:
+        if self.trusted:
             return None
         from homie_jupyter.safe import widgets
 
@@ -54,7 +54,7 @@ class Filter:
 
     def comm_state(self, state: dict[str, Any], model_name: str) -> dict[str, Any]:
         """Return the state of a widget of this model, made harmless (`{}` if it is none)."""
-        if self._trusted:
+        if self.trusted:
             return state
         from homie_jupyter.safe import values, widgets
 
@@ -68,7 +68,7 @@ class Filter:
 
         Buffers go along as they are.
         """
-        if self._trusted:
+        if self.trusted:
             return content
         from homie_jupyter.safe import values, widgets
 

@@ -106,6 +106,18 @@ def test_widgets_of_a_peer_are_moved_and_pressed(lab):
     assert notebook.run(3).done().text.startswith("50\n")
 
 
+def test_widgets_of_a_peer_go_on_after_a_value_came_back(lab):
+    """Trust is looked up for values; the filter still knows which widgets it let through."""
+    notebook = lab.open(LOAD, WIDGETS, "%%homie -o moved\nmoved = slider.value", "moved")
+    notebook.run_all()
+    cell = notebook.cell(2).done()
+    notebook.cell(4).done()
+    cell.click("Go")
+    expect(cell.output.locator(".widget-readout"), "what it says there is shown here").to_have_text("30")
+    notebook.run(3).done()
+    assert notebook.run(4).done().text == "30"
+
+
 def test_widgets_of_a_peer_outlive_a_reload_of_the_page(lab):
     notebook = lab.open(LOAD, WIDGETS)
     notebook.run_all()

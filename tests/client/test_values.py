@@ -56,7 +56,6 @@ PLAIN = [
     b"\x00\xff" * 1000,
     bytearray(b"changeable"),
     decimal.Decimal("0.10"),
-    decimal.Decimal("NaN").copy_abs().is_nan(),
     decimal.Decimal("-Infinity"),
     decimal.Decimal("1E+999"),
     dt.date(2024, 2, 29),

@@ -114,6 +114,7 @@ def test_push_pull_and_expressions(kernel: LocalKernel):
         ("%%homie -i a-b\npass", "-i takes names of variables, such as `-i a,b`, not 'a-b'"),
         ("%%homie -i generator\npass", "`generator` (generator) cannot be sent: TypeError"),
         ("%%homie -o missing_there\npass", "`missing_there` cannot come from desk: NameError"),
+        ("%%homie --keep missing_there\npass", "there is no variable `missing_there` on desk to be kept"),
         ("%homie pull missing_there", "`missing_there` cannot come from desk: NameError"),
         ("%homie session", "did you mean `%homie sessions`?"),
         ("%homie", "push NAMES"),

@@ -70,9 +70,14 @@ def parcel_of(content: dict[str, Any]) -> ParcelName | None:
 
 
 def given(
-    content: dict[str, Any], buffers: Sequence[Buffer], asked: Sequence[str], peer: str, trusted: bool
+    content: dict[str, Any],
+    buffers: Sequence[Buffer],
+    asked: Sequence[str],
+    keeps: Sequence[str],
+    peer: str,
+    trusted: bool,
 ) -> Given:
-    """Return what this message of a sandbox gives of what was asked for. Raises Malformed."""
+    """Return what this message of a sandbox gives and keeps of what was asked for. Raises Malformed."""
     try:
         said = msgspec.convert(content, _Content)
     except msgspec.ValidationError as error:
@@ -94,7 +99,11 @@ def given(
             errors[name] = NotGiven(f"{name}, from {peer}: {error}")
     for name in asked[len(said.values) :]:
         errors[name] = NotGiven(f"{name}: {peer} sent nothing")
-    return Given(values, {kept.name: kept for kept in said.kept}, errors)
+    kept = {each.name: each for each in said.kept if each.name in keeps}
+    for name in keeps:
+        if name not in kept:
+            errors[name] = NotGiven(f"there is no variable `{name}` on {peer} to be kept")
+    return Given(values, kept, errors)
 
 
 def _why(value: _Value, name: str, peer: str) -> str:
