@@ -44,10 +44,8 @@ class HomieMagics(Magics):
         self.notebook = Notebook(shell)
         self._defaults = Homie(parent=shell)
         self._configurables: list[Any] = shell.configurables
-        actions = self.homie.parser._actions
-        self._completion = Completion(
-            shell, self.notebook, [name for each in actions for name in each.option_strings]
-        )
+        self._options = [name for each in self.homie.parser._actions for name in each.option_strings]
+        self._completion = Completion(shell, self.notebook, self._options)
 
     def install(self) -> None:
         """Let cells that begin with `%%homie` come here."""
@@ -194,9 +192,8 @@ class HomieMagics(Magics):
         try:
             return parse_argstring(self.homie, line)
         except UsageError as error:
-            known = [name for each in self.homie.parser._actions for name in each.option_strings]
-            wrong = next((word for word in line.split() if word.startswith("-") and word not in known), "")
-            close = difflib.get_close_matches(wrong.partition("=")[0], known, 1)
+            wrong = next((word for word in line.split() if word.startswith("-") and word not in self._options), "")
+            close = difflib.get_close_matches(wrong.partition("=")[0], self._options, 1)
             meant = f"; did you mean {close[0]}?" if close else "; see `%%homie?`"
             raise UsageError(f"{error}{meant}") from None
 
