@@ -11,17 +11,25 @@ from typing import Any, TypeVar, assert_never, cast
 
 from IPython import get_ipython
 
+from homie_core.client.session import (
+    Answered,
+    Broken,
+    Header,
+    Message,
+    Over,
+    Progress,
+    Question,
+    Sent,
+    Session,
+)
 from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_duration, show_size
 from homie_jupyter.failing import RemoteError, error_from, raise_in_silence
-from homie_jupyter.mailbox import Answered, Broken, Mailbox, Over, Progress, Question, Sent, Stop
-from homie_jupyter.messages import Message
+from homie_jupyter.mailbox import Mailbox, Stop
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.publish import Header
-from homie_jupyter.session import Session
 from homie_jupyter.show import footer, short
 from homie_jupyter.variables import Remote, values_of
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from homie_jupyter.publish import Header
+from homie_core.client.session import Header
 
 Say = Callable[[str, Header, dict[str, Any], Iterable[bytes]], None]
 """Tells the session a message: type, header, content, buffers."""

@@ -5,12 +5,12 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from homie_core.client.session import Session
 from homie_core.client.values import NotGiven
 from homie_core.model.errors import HomieError
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.session import Session
 from homie_jupyter.show import short, show_peers, show_table
 from homie_jupyter.trust import did_trust
 from homie_jupyter.variables import names_in

@@ -7,60 +7,12 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from homie_core.model.job import Limits, Outcome
-from homie_jupyter.messages import Message
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Why the cell does not run yet, in words; empty: it does."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """The cell asks for input."""
-
-    prompt: str
-    password: bool
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The kernel has run the cell: its reply, the error to be shown as the cell's own, and its values."""
-
-    reply: dict[str, Any]
-    error: dict[str, Any] | None
-    given: Message | None = None
-
-
-@dataclass(frozen=True)
-class Sent:
-    """The values that go with the cell are there."""
-
-
-@dataclass(frozen=True)
-class Over:
-    """The session has ended."""
-
-    outcome: Outcome
-    limits: Limits | None
-
-
-@dataclass(frozen=True)
-class Broken:
-    """It is not known any more what becomes of the cell, and why."""
-
-    error: Exception
+from homie_core.client.session import Letter
 
 
 @dataclass(frozen=True)
 class Stop:
     """The person pressed stop, or Ctrl-C."""
-
-
-Letter = Progress | Question | Sent | Answered | Over | Broken | Stop
 
 
 class Mailbox:
@@ -71,18 +23,18 @@ class Mailbox:
 
     def __init__(self, blocking: bool) -> None:
         self._loop = None if blocking else asyncio.get_running_loop()
-        self._there: asyncio.Queue[Letter] = asyncio.Queue()
-        self._waiting: queue.SimpleQueue[Letter] = queue.SimpleQueue()  # may be put to in a signal handler
+        self._there: asyncio.Queue[Letter | Stop] = asyncio.Queue()
+        self._waiting: queue.SimpleQueue[Letter | Stop] = queue.SimpleQueue()  # may be put to in a signal handler
         self._before: Any = None
 
-    def put(self, letter: Letter) -> None:
+    def put(self, letter: Letter | Stop) -> None:
         """Put a letter in; any thread."""
         if self._loop:
             self._loop.call_soon_threadsafe(self._there.put_nowait, letter)
         else:
             self._waiting.put(letter)
 
-    async def get(self, patience: float | None = None) -> Letter | None:
+    async def get(self, patience: float | None = None) -> Letter | Stop | None:
         """Return the next letter; None if none comes within so many seconds. Without a loop this blocks."""
         try:
             if self._loop:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_session, wait_for_peers
+from homie_core.client.session import Header, Session
 from homie_core.home import home
 from homie_core.model.control import Follow, JobView, RunRequest
 from homie_core.model.errors import HomieError
 from homie_core.model.job import Ask, State
 from homie_jupyter.mailbox import Mailbox
 from homie_jupyter.options import Options
-from homie_jupyter.publish import Header, Publisher, publisher_for
-from homie_jupyter.session import Session
+from homie_jupyter.output import output_on
+from homie_jupyter.publish import Publisher, publisher_for
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -155,7 +156,7 @@ class Notebook:
             note=note,
         )
         self._new.add(job)
-        return Session(name, self.client(), self.publisher, request)
+        return Session(name, self.client(), request, output_on(self.publisher))
 
     def _found_again(self, name: str, attaching: tuple[Header, Mailbox] | None = None) -> Session | None:
         """Return a session that an earlier kernel of this notebook left open."""
@@ -164,7 +165,7 @@ class Notebook:
             return None
         results = str((Path("homie-results") / view.id).absolute())
         follow = Follow(job=view.id, after=-1, results=results)
-        return Session(name, self.client(), self.publisher, follow, attaching)
+        return Session(name, self.client(), follow, output_on(self.publisher), attaching)
 
     def left_open(self) -> dict[str, JobView]:
         """Return what earlier kernels of this notebook left open, by name."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from homie_core.client.session import Header, Message, Session
 from homie_core.model.names import JobId
 from homie_jupyter.comms import Comms
-from homie_jupyter.messages import Message
-from homie_jupyter.publish import Header, Publisher
+from homie_jupyter.publish import Publisher
 from homie_jupyter.safe import Filter
 
 MAX_REQUESTS = 2000
@@ -16,13 +16,12 @@ MAX_REQUESTS = 2000
 class Output:
     """Publishes messages of one session, each under the header of the request that caused it.
 
-    What no request of this notebook's has caused is dropped, and all goes through the filter. `say` shows a
-    sentence of Homie's own.
+    What no request of this notebook's has caused is dropped, and all goes through the filter.
     """
 
-    def __init__(self, publisher: Publisher, job: JobId, comms: Comms, say: Callable[[str], None]) -> None:
-        self._publisher, self._job, self._comms, self._say = publisher, job, comms, say
-        self.peer = ""
+    def __init__(self, publisher: Publisher, job: JobId, comms: Comms) -> None:
+        self._publisher, self._job, self._comms = publisher, job, comms
+        self._peer = ""
         self.filter = Filter()
         self._headers: dict[str, Header] = {}
         self._errors: dict[str, Message] = {}
@@ -41,9 +40,18 @@ class Output:
             del self._headers[oldest]
             self._clearing.discard(oldest)
 
-    def headers_of(self, ids: Iterable[str]) -> list[Header]:
-        """Return the headers of those of these requests that are known."""
-        return [self._headers[id] for id in list(ids) if id in self._headers]
+    def placed(self, peer: str) -> None:
+        """It comes from this peer."""
+        self._peer = peer
+
+    def trusts(self, trusted: bool) -> None:
+        """Whether the user trusts that peer: then nothing is filtered."""
+        self.filter.trusted = trusted
+
+    def say(self, text: str, ids: Iterable[str]) -> None:
+        """Show a sentence of Homie's own under these requests."""
+        for header in [self._headers[id] for id in ids if id in self._headers]:
+            self._say(text, header)
 
     def publish(self, message: Message) -> None:
         """Publish a message of the kernel's, if it is one that a cell may show."""
@@ -54,7 +62,9 @@ class Output:
         try:
             self._publish(message, header)
         except Exception as error:  # whatever a peer thinks of: what follows it must still be heard
-            self._say(f"an output of {self.peer} was not shown: {type(error).__name__} while it was looked at")
+            self._say(
+                f"an output of {self._peer} was not shown: {type(error).__name__} while it was looked at", header
+            )
 
     def _publish(self, message: Message, header: Header) -> None:
         content = message.content
@@ -63,10 +73,10 @@ class Output:
                 name = "stderr" if content.get("name") == "stderr" else "stdout"
                 self._show("stream", {"name": name, "text": text}, message.parent)
             case "display_data" | "execute_result":
-                if bundle := self._bundle(content):
+                if bundle := self._bundle(content, header):
                     self._show(message.type, bundle, message.parent)
             case "update_display_data":
-                if bundle := self._bundle(content):
+                if bundle := self._bundle(content, header):
                     self._publisher.publish(message.type, bundle, {}, header, [])
             case "clear_output" if content.get("wait") is True:
                 self._clearing.add(message.parent)
@@ -113,12 +123,12 @@ class Output:
         for id, header in self._comms.close():
             self._publisher.publish("comm_close", {"comm_id": id, "data": {}}, {}, header, [])
 
-    def _bundle(self, content: dict[str, Any]) -> dict[str, Any] | None:
+    def _bundle(self, content: dict[str, Any], header: Header) -> dict[str, Any] | None:
         data, metadata = content.get("data"), content.get("metadata")
         filtered = self.filter.bundle(
             data if isinstance(data, dict) else {}, metadata if isinstance(metadata, dict) else {}
         )
-        self._notice(filtered.notices)
+        self._notice(filtered.notices, header)
         if not filtered.data and data:
             return None
         bundle: dict[str, Any] = {"data": filtered.data, "metadata": filtered.metadata}
@@ -132,7 +142,7 @@ class Output:
         content = message.content
         if message.type == "comm_open":
             if why := self.filter.comm_open(content):
-                self._notice((why,))
+                self._notice((why,), header)
                 return
             id, target = content.get("comm_id"), content.get("target_name")
             if not isinstance(id, str) or not isinstance(target, str) or not self._comms.opens(id, target, header):
@@ -148,8 +158,16 @@ class Output:
         if message.type == "comm_close":
             self._comms.closes(cleaned["comm_id"])
 
-    def _notice(self, notices: tuple[str, ...]) -> None:
+    def _notice(self, notices: tuple[str, ...], header: Header) -> None:
         for notice in notices:
             if notice not in self._said:
                 self._said.add(notice)
-                self._say(notice.replace("{peer}", self.peer))
+                self._say(notice.replace("{peer}", self._peer), header)
+
+    def _say(self, text: str, header: Header) -> None:
+        self._publisher.publish("stream", {"name": "stderr", "text": f"homie: {text}\n"}, {}, header, [])
+
+
+def output_on(publisher: Publisher) -> Callable[[Session], Output]:
+    """Return what makes the output of a session that this publisher shows."""
+    return lambda session: Output(publisher, session.job, Comms(publisher.comms, session.say))

@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client.safe_text import SafeText
+from homie_core.client.session import Header
 from homie_jupyter.capture import Capture
 from homie_jupyter.pace import Pace
 from homie_jupyter.show import under_way
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-Header = dict[str, Any]
 
 MAX_CAPTURES = 100
 """Cells whose late output is still captured."""

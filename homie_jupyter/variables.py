@@ -9,7 +9,7 @@ from homie_core.client.values import Kept
 from homie_core.model.errors import HomieError
 
 if TYPE_CHECKING:
-    from homie_jupyter.session import Session
+    from homie_core.client.session import Session
 
 
 class Remote:

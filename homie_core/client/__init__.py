@@ -1,13 +1,13 @@
 """What front ends (CLI, notebook) use to talk to their user's own daemon; needs only the standard library.
 
-api.py      one method per request of the control API     start.py   start the daemon if it does not run
+control.py  one method per request of the control API     start.py   start the daemon if it does not run
 request.py  from a script or session and its files to a request
-channel.py  a session: what it says, what it is told
+channel.py  the line to a session                session/   its cells           values/    what goes and comes back
 words.py    how a job ended, in a sentence              interrupts.py  Ctrl-C: stop, then detach
 safe_text.py  what a job wrote, made harmless for terminals
 """
 
-from homie_core.client.api import Client
+from homie_core.client.control import Client
 from homie_core.client.request import new_job_id, request_for_script, request_for_session, request_to_put
 from homie_core.client.start import ensure_daemon, wait_for_peers, wait_until_gone
 

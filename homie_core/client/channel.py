@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import unix_connect
 
-from homie_core.client.api import LOG, SOCKET
+from homie_core.client.control import LOG, SOCKET
 from homie_core.model import wire
 from homie_core.model.control import Follow, JobEvent, News, Refused, RunRequest
 from homie_core.model.errors import DaemonUnreachable

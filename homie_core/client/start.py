@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from homie_core.client.api import LOG, Client
+from homie_core.client.control import LOG, Client
 from homie_core.home import config_file
 from homie_core.model.errors import ConfigError, DaemonUnreachable
 from homie_core.model.peer import Standing

@@ -8,5 +8,5 @@ publisher.py  output on its way to the front ends        replies.py  what a peer
 info.py       what the kernel says of itself
 
 Nothing runs here: without a peer a cell is an error. Output takes the same way as that of `%%homie`
-(`homie_jupyter.session`, `output`, `safe`).
+(`homie_core.client.session`, `output`, `safe`).
 """

@@ -13,7 +13,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session as Signer
 
-from homie_jupyter.publish import Header
+from homie_core.client.session import Header
 
 log = logging.getLogger(__name__)
 

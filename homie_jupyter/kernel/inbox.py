@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from homie_jupyter.mailbox import Letter
-from homie_jupyter.publish import Header
+from homie_core.client.session import Header, Letter
 
 if TYPE_CHECKING:
     from homie_jupyter.kernel.line import Line

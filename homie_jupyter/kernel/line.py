@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from homie_core.client import Client
+from homie_core.client.session import Broken, Header, Letter, Message, Over, Session
+from homie_core.client.session.messages import to_session
 from homie_core.model import event
 from homie_core.model.control import News, Placed, RunRequest
 from homie_core.model.errors import DaemonUnreachable, HomieError
@@ -14,14 +16,11 @@ from homie_core.runner.messages import IOPUB, SHELL
 from homie_jupyter.kernel.front import Asked
 from homie_jupyter.kernel.inbox import About, Begun, Gone, Inbox, Ready, Waits
 from homie_jupyter.kernel.publisher import KernelPublisher
-from homie_jupyter.mailbox import Broken, Letter, Mailbox, Over
-from homie_jupyter.messages import Message, to_session
-from homie_jupyter.publish import Header
+from homie_jupyter.output import Output, output_on
 from homie_jupyter.safe import Filter
-from homie_jupyter.session import Session
 
 
-class Post(Mailbox):
+class Post:
     """Letters for one request, which the main thread finds in its inbox. `cell`: it is a cell."""
 
     def __init__(self, line: "Line", id: str, *, cell: bool = False, answered: bool = True) -> None:
@@ -29,6 +28,7 @@ class Post(Mailbox):
         self.cell, self.answered = cell, answered
 
     def put(self, letter: Letter) -> None:
+        """Put it into the inbox; any thread."""
         self._line.inbox.put(About(self._line, self._id, letter))
 
 
@@ -36,7 +36,7 @@ class Line(Session):
     """A session that is open, or was. Told by the main thread; its own thread fills the inbox."""
 
     _waiting: dict[str, Post]  # type: ignore[assignment]
-    _publisher: KernelPublisher
+    _output: Output
 
     def __init__(
         self,
@@ -48,10 +48,11 @@ class Line(Session):
     ) -> None:
         """`timeout` is of each cell (seconds). Raises DaemonUnreachable."""
         self.inbox = inbox
+        self._publisher = publisher
         self._timeout = timeout
         self.ready = threading.Event()
         """Set when it can be told things."""
-        super().__init__("main", client, publisher, opening)
+        super().__init__("main", client, opening, output_on(publisher))
 
     @property
     def filter(self) -> Filter:
@@ -107,8 +108,7 @@ class Line(Session):
 
     def _say(self, text: str) -> None:
         cells = [id for id, post in list(self._waiting.items()) if post.cell]
-        for header in self._output.headers_of(cells):
-            self._publisher.publish("stream", {"name": "stderr", "text": f"homie: {text}\n"}, {}, header, [])
+        self._output.say(text, cells)
         if not cells:
             self._progress(text)
 

@@ -4,9 +4,10 @@ import re
 import threading
 from typing import Any
 
+from homie_core.client.session import Header
 from homie_jupyter.kernel.front import Front
 from homie_jupyter.kernel.inbox import Inbox, Published
-from homie_jupyter.publish import Header, NotebookPublisher
+from homie_jupyter.publish import NotebookPublisher
 
 _MOVES = re.compile(
     r"(?:\x1b\[|\x9b)[0-9;:<=>?]*[ -/]*[@-ln-~]"  # all of a terminal's commands but colours

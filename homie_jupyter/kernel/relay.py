@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, assert_never
 
+from homie_core.client.session import Answered, Broken, Over, Question
 from homie_core.client.words import in_words
 from homie_core.model.errors import HomieError
 from homie_core.model.job import How
@@ -33,7 +34,6 @@ from homie_jupyter.kernel.info import kernel_info
 from homie_jupyter.kernel.line import Line
 from homie_jupyter.kernel.publisher import KernelPublisher
 from homie_jupyter.kernel.replies import failure, nothing, reply_to
-from homie_jupyter.mailbox import Answered, Broken, Over, Question
 
 SOON = 0.4
 """Seconds after which it is worth saying why a cell does not run yet."""

@@ -9,13 +9,13 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from jupyter_client.session import Session as Signer
 
+from homie_core.client.session import session
 from homie_core.model import control, event
 from homie_core.model.control import JobEvent, Placed, Refused
 from homie_core.model.errors import NoPeer
 from homie_core.model.job import How, Kind, Limits, Outcome
 from homie_core.model.session import MAX_SAID, Cell, Finish, Say
 from homie_core.runner.messages import INTERRUPT, IOPUB, SHELL, STDIN, Unpacker, pack
-from homie_jupyter import session
 from homie_jupyter.kernel import front as fronting
 from homie_jupyter.kernel import relay as relaying
 from homie_jupyter.kernel.front import Front

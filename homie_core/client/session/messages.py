@@ -12,8 +12,11 @@ from homie_core.model.errors import BadMessage
 from homie_core.runner.messages import pack
 from homie_core.runner.values import Buffer
 
+Header = dict[str, Any]
+"""Of a request; what answers it names it as its parent."""
 
-class Header(msgspec.Struct, frozen=True):
+
+class _Header(msgspec.Struct, frozen=True):
     """What matters of a message's header."""
 
     msg_id: str = ""
@@ -33,7 +36,7 @@ class Message:
     buffers: list[bytes] = field(default_factory=list)
 
 
-_header = msgspec.json.Decoder(Header)
+_header = msgspec.json.Decoder(_Header)
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -49,9 +52,7 @@ def unpack(channel: int, parts: list[bytes]) -> Message:
     return Message(channel, header.msg_type, parent.msg_id, content, metadata, parts[4:])
 
 
-def to_session(
-    channel: int, header: dict[str, Any], content: dict[str, Any], buffers: Sequence[Buffer] = ()
-) -> bytes:
+def to_session(channel: int, header: Header, content: dict[str, Any], buffers: Sequence[Buffer] = ()) -> bytes:
     """Return a message as a session's kernel takes it; what it answers names this header as its parent."""
     parts = [_as_json(part) for part in (header, {}, {}, content)]
     return pack(channel, [*parts, *map(bytes, buffers)])
