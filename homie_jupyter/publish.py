@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client.safe_text import SafeText
-from homie_core.client.session import Header
+from homie_core.client.session import Header, new_header
 from homie_jupyter.capture import Capture
 from homie_jupyter.pace import Pace
 from homie_jupyter.show import under_way
@@ -149,16 +149,7 @@ class TerminalPublisher(Publisher):
         self._number = 0
 
     def new_header(self) -> Header:
-        import uuid
-
-        return {
-            "msg_id": uuid.uuid4().hex,
-            "session": uuid.uuid4().hex,
-            "username": "homie",
-            "date": "1970-01-01T00:00:00Z",
-            "msg_type": "execute_request",
-            "version": "5.3",
-        }
+        return new_header()
 
     def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]

@@ -84,13 +84,6 @@ class Line(Session):
             self._waiting.pop(id, None)
             raise
 
-    def end(self) -> None:
-        """End it, begun or not; `closed` is set when that is done."""
-        if self.ready.is_set():
-            self.finish()
-        else:
-            self._client.stop(self.job)  # what is told on the channel would wait for it to begin
-
     def _expect(self, id: str, post: Post) -> None:
         self._waiting[id] = post
         if not self.alive and id in self._waiting:  # it ended a moment ago

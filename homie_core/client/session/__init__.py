@@ -6,7 +6,7 @@ messages.py   Jupyter messages: bytes to types
 """
 
 from homie_core.client.session.letters import Answered, Broken, Letter, Over, Progress, Question, Reader, Sent
-from homie_core.client.session.messages import Header, Message
+from homie_core.client.session.messages import Header, Message, new_header
 from homie_core.client.session.output import Output
 from homie_core.client.session.session import Session
 
@@ -23,4 +23,5 @@ __all__ = [
     "Reader",
     "Sent",
     "Session",
+    "new_header",
 ]

@@ -26,6 +26,7 @@ class Listening:
         """`attaching` is who shows its newest cell, in a session that is seen again."""
         self.peer = ""
         """Empty until it is known."""
+        self.peer_id = ""
         self.gpus: tuple[str, ...] = ()
         self.trusted = False
         """Whether the user trusts its peer, as far as is known."""
@@ -37,17 +38,15 @@ class Listening:
         """What came back at its end."""
         self.closed = threading.Event()
         """Set when nothing more will be heard."""
-        self._id = ""
-        """The peer's id."""
         self._placing, self._started = threading.Event(), threading.Event()
         """Set when it is known where it is, and when it runs; both, when it has ended."""
         self._waiting: dict[str, Reader] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._given: dict[str, Message] = {}
-        self._idle: set[str] = set()
+        self.peer_idle: set[str] = set()
         """Cells whose output is complete; the reply may come before or after that."""
         self._placed: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._runs = self._newest = ""
+        self.runs = self._newest = ""
         """The cell that its kernel runs, and the newest it ever ran."""
         self._attaching = attaching
         """Who waits for the beginning of the newest cell."""
@@ -92,7 +91,7 @@ class Listening:
     def _hear(self, news: News) -> None:
         match news:
             case Placed():
-                self.peer, self.gpus, self._id = news.peer, news.gpus, news.id
+                self.peer, self.gpus, self.peer_id = news.peer, news.gpus, news.id
                 self._output.placed(news.peer)
                 self._trust(news.trusted)
                 self._placing.set()
@@ -143,7 +142,7 @@ class Listening:
 
     def _busy(self, cell: str) -> None:
         with self._lock:
-            self._runs, self._newest = cell, cell or self._newest
+            self.runs, self._newest = cell, cell or self._newest
             if cell and self._attaching:
                 (header, reader), self._attaching = self._attaching, None
                 self._show_again(cell, header, reader)
@@ -177,16 +176,16 @@ class Listening:
                 self._output.publish(message)
             elif message.content.get("execution_state") == "idle":
                 if reader:
-                    self._idle.add(message.parent)
+                    self.peer_idle.add(message.parent)
                     self._finish_cell(message.parent)
                 else:
                     self._output.settle(message.parent)
 
     def _finish_cell(self, id: str) -> None:
         """Let the cell go on, if all of it is here."""
-        if id not in self._replies or id not in self._idle:
+        if id not in self._replies or id not in self.peer_idle:
             return
-        self._idle.discard(id)
+        self.peer_idle.discard(id)
         reply = self._replies.pop(id)
         error = self._output.take_error(id) if reply.get("status") == "error" else None
         self._waiting.pop(id).put(Answered(reply, error, self._given.pop(id, None)))

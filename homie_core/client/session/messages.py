@@ -1,6 +1,7 @@
 """Jupyter messages that come from a session: bytes to types, once, where they enter; and those that go to one."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,6 +51,18 @@ def unpack(channel: int, parts: list[bytes]) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(f"not a message of Jupyter's: {error}") from error
     return Message(channel, header.msg_type, parent.msg_id, content, metadata, parts[4:])
+
+
+def new_header() -> Header:
+    """Return the header of a new request to run code."""
+    return {
+        "msg_id": os.urandom(16).hex(),
+        "session": os.urandom(16).hex(),
+        "username": "homie",
+        "date": "1970-01-01T00:00:00Z",
+        "msg_type": "execute_request",
+        "version": "5.3",
+    }
 
 
 def to_session(channel: int, header: Header, content: dict[str, Any], buffers: Sequence[Buffer] = ()) -> bytes:

@@ -50,11 +50,15 @@ class Session(Listening):
         )
         thread.start()
 
+    def wait_placed(self) -> None:
+        """Wait until it is known on which peer it is, or that it is on none."""
+        self._placing.wait()
+
     def look_at_trust(self) -> None:
         """Ask whether the user trusts its peer, waited for if need be, and filter its outputs accordingly."""
-        self._placing.wait()
+        self.wait_placed()
         peers = self._client.peers()
-        self._trust(any(peer.id == self._id and peer.trusted for peer in peers))
+        self._trust(any(peer.id == self.peer_id and peer.trusted for peer in peers))
 
     def run(
         self,
@@ -171,12 +175,19 @@ class Session(Listening):
         """End it; `closed` is set when that is done."""
         self._channel.tell(Finish())
 
+    def end(self) -> None:
+        """End it, begun or not; `closed` is set when that is done."""
+        if self._started.is_set():
+            self.finish()
+        else:
+            self._client.stop(self.job)  # what is told on the channel would wait for it to begin
+
     def attach(self, header: Header, reader: Reader) -> None:
         """Let the cell that runs show under this header, and its letters come into this reader."""
         with self._lock:
-            if not self._runs:
+            if not self.runs:
                 raise HomieError(f"nothing runs in the session {self.name} on {self.peer}")
-            self._show_again(self._runs, header, reader)
+            self._show_again(self.runs, header, reader)
 
     def leave(self, reader: Reader) -> None:
         """Nobody reads this reader any more."""

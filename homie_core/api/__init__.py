@@ -1,0 +1,18 @@
+"""The Python API: functions, sessions and values on peers, for scripts and for notebooks of any kind.
+
+calls.py     a function there: `run`, `submit`, `remote`    mapping.py   many items: `map`
+session.py   a session that stays: `Session`                job.py       what runs: `Job`
+workers.py   the warm sessions that calls run in            asking.py    on which machine, with how much of it
+console.py   what they print                                errors.py    how they fail
+
+Used as `import homie_core as homie`, which loads this package at the first use of one of its names.
+"""
+
+from homie_core.api.asking import peers
+from homie_core.api.calls import Remote, remote, run, submit
+from homie_core.api.errors import RemoteError
+from homie_core.api.job import Job
+from homie_core.api.mapping import Map, map
+from homie_core.api.session import Session
+
+__all__ = ["Job", "Map", "Remote", "RemoteError", "Session", "map", "peers", "remote", "run", "submit"]

@@ -1,0 +1,64 @@
+"""On which machine, and with how much of it; and who is there."""
+
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+from homie_core.client import Client, ensure_daemon, wait_for_peers
+from homie_core.home import home
+from homie_core.model.job import Ask
+from homie_core.model.peer import Peer
+from homie_core.model.quantity import parse_duration, parse_size
+
+
+class Options(TypedDict, total=False):
+    """What every call may say; all of it may be left out."""
+
+    node: str | None
+    """Name of the machine, or the beginning of its id; left out: the best one that is free."""
+    gpu: bool | int
+    """Whether it needs a GPU, or how many."""
+    cpus: float | None
+    """Cores; left out: as many as a job may have there."""
+    ram: str | int | None
+    """Memory, as `"4g"` or in bytes; left out: as much as a job may have there."""
+    timeout: str | float | None
+    """Time that a call may run, as `"10m"` or in seconds; left out: as long as a job may run there."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """One machine or the best one, and what is asked of it."""
+
+    node: str | None
+    ask: Ask
+    timeout: float | None
+
+
+def where(**options: Unpack[Options]) -> Where:
+    """Return what these options mean. Raises ValueError, or TypeError for one that there is not."""
+    unknown = set(options) - set(Options.__annotations__)
+    if unknown:
+        raise TypeError(f"there is no option {unknown.pop()!r}; there are: {', '.join(Options.__annotations__)}")
+    ram, timeout = options.get("ram"), options.get("timeout")
+    return Where(
+        node=options.get("node"),
+        ask=Ask(
+            cpus=options.get("cpus"),
+            memory=None if ram is None else parse_size(ram),
+            gpus=int(options.get("gpu", 0)),
+        ),
+        timeout=None if timeout is None else parse_duration(timeout),
+    )
+
+
+def client() -> Client:
+    """Return a client of my daemon, started if it does not run. Raises ConfigError, DaemonUnreachable."""
+    found, started = ensure_daemon(home())
+    if started:
+        wait_for_peers(found)
+    return found
+
+
+def peers() -> tuple[Peer, ...]:
+    """Return the machines of my group that are known, online or not."""
+    return client().peers()

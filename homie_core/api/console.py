@@ -1,0 +1,86 @@
+"""What code on a peer prints, on its way to the job it belongs to."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from homie_core.api.job import Job
+from homie_core.client.safe_text import Lines, SafeText
+from homie_core.client.session import Header, Message
+
+
+class Console:
+    """The output of one session's jobs, as text that is harmless in a terminal."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job[Any]] = {}
+        self._safe = {name: SafeText() for name in ("stdout", "stderr")}
+        self._errors: dict[str, dict[str, Any]] = {}
+
+    def shows(self, job: Job[Any]) -> None:
+        """From now on, this job's output is passed on to it."""
+        self._jobs[job.key] = job
+        job.future.add_done_callback(lambda _: self._jobs.pop(job.key, None))
+
+    def belongs(self, header: Header, id: str = "") -> None:
+        """Jobs are told apart by `shows`."""
+
+    def placed(self, peer: str) -> None:
+        """The jobs know."""
+
+    def trusts(self, trusted: bool) -> None:
+        """Text is made harmless in any case."""
+
+    def say(self, text: str, ids: Iterable[str]) -> None:
+        """Show a sentence of Homie's own."""
+        announce(text)
+
+    def publish(self, message: Message) -> None:
+        """Pass on what is text."""
+        content = message.content
+        match message.type:
+            case "stream" if isinstance(text := content.get("text"), str):
+                self._print(message.parent, "stderr" if content.get("name") == "stderr" else "stdout", text)
+            case "display_data" | "execute_result" if isinstance(data := content.get("data"), dict):
+                if isinstance(text := data.get("text/plain"), str):
+                    self._print(message.parent, "stdout", f"{text}\n")
+            case "error":
+                self._errors[message.parent] = content
+            case _:
+                pass
+
+    def take_error(self, id: str) -> dict[str, Any] | None:
+        """Return the error with which this job ended."""
+        return self._errors.pop(id, None)
+
+    def settle(self, id: str) -> None:
+        """Its last error was not its end: it is output."""
+        error = self._errors.pop(id, None)
+        if error and isinstance(lines := error.get("traceback"), list):
+            self._print(id, "stderr", "\n".join(map(str, lines)) + "\n")
+
+    def close(self) -> None:
+        """The kernel is no more."""
+        self._errors.clear()
+
+    def _print(self, id: str, stream: str, text: str) -> None:
+        if job := self._jobs.get(id):
+            job.printed(stream, self._safe[stream].feed(text.encode(errors="replace")))
+
+
+def printer(prefix: str = "") -> Callable[[str, str], None]:
+    """Return what prints the output of a job here, at once; each line behind the prefix, if there is one."""
+    lines = {stream: Lines(prefix) for stream in ("stdout", "stderr")} if prefix else {}
+
+    def prints(stream: str, text: str) -> None:
+        target = sys.stderr if stream == "stderr" else sys.stdout
+        target.write(lines[stream].feed(text) if prefix else text)
+        target.flush()
+
+    return prints
+
+
+def announce(text: str) -> None:
+    """Say a sentence of Homie's own."""
+    line = "".join(c if c.isprintable() else "?" for c in text)
+    print(f"homie: {line}", file=sys.stderr, flush=True)  # noqa: T201

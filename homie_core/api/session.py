@@ -1,0 +1,100 @@
+"""A session that stays: code, values and files, one after another, on one peer."""
+
+from collections.abc import Callable
+from typing import Any, Self, Unpack
+
+from homie_core.api.asking import Options, where
+from homie_core.api.calls import CALL, VALUE, only, packed_call
+from homie_core.api.console import announce, printer
+from homie_core.api.job import Job
+from homie_core.api.workers import open_worker
+from homie_core.client.values import Given, Packed
+
+
+class Session:
+    """A Python on a peer that remembers, for as long as it is open; use it in `with`, or `close()` it."""
+
+    def __init__(self, name: str = "session", **options: Unpack[Options]) -> None:
+        """Open it, on the best peer or on `node`; options as for `run`. Raises HomieError."""
+        there = where(**options)
+        self.name, self._timeout = name, there.timeout
+        self._worker = open_worker(there, name)
+
+    @property
+    def peer(self) -> str:
+        """Name of the machine that it is on."""
+        return self._worker.session.peer
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is open, as far as is known."""
+        return self._worker.session.alive
+
+    def run(self, what: str | Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        """Run code (returns None), or `what(*args, **keywords)` (returns its value); what it prints is shown.
+
+        Raises RemoteError if it fails, HomieError if the session is over.
+        """
+        job = self._sent(what, args, keywords, printer())
+        try:
+            return job.result()
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
+
+    def submit(self, what: str | Callable[..., Any], *args: Any, **keywords: Any) -> Job[Any]:
+        """The same, without waiting for it; it begins when what was sent before has ended."""
+        return self._sent(what, args, keywords, None)
+
+    def push(self, **variables: Any) -> None:
+        """Set variables there. Raises CannotSend for a value that cannot be sent."""
+        self._do(Job("", Packed(variables), (), _nothing, timeout=self._timeout)).result()
+
+    def pull(self, *expressions: str) -> Any:
+        """Return the value of an expression there, or a tuple of those of several. Raises NotGiven."""
+        job: Job[Given] = Job("", Packed({}), expressions, lambda came: came, timeout=self._timeout)
+        came = self._do(job).result()
+        came.check()
+        values = tuple(came.values[expression] for expression in expressions)
+        return values[0] if len(values) == 1 else values
+
+    def put(self, *files: str) -> None:
+        """Copy files and folders into its folder, at their relative paths; else at their names."""
+        self._worker.session.put(files, announce, lambda _: None)
+
+    def restart(self) -> None:
+        """Begin anew in the same folder, without variables."""
+        self._worker.session.restart()
+
+    def close(self) -> None:
+        """End it; its variables are gone, files that it made come back into `homie-results`."""
+        session = self._worker.session
+        if session.alive:
+            session.end()
+            session.closed.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name} on {self.peer}{'' if self.alive else ', over'}>"
+
+    def _sent(self, what: Any, args: Any, keywords: Any, prints: Callable[[str, str], None] | None) -> Job[Any]:
+        if isinstance(what, str):
+            if args or keywords:
+                raise TypeError("code takes no arguments; `push` sets variables")
+            return self._do(Job(what, Packed({}), (), _nothing, timeout=self._timeout, prints=prints))
+        packed = packed_call(what, args, keywords)
+        label = f"{getattr(what, '__name__', 'function')}(...)"
+        return self._do(Job(CALL, packed, (VALUE,), only, labels=(label,), timeout=self._timeout, prints=prints))
+
+    def _do(self, job: Job[Any]) -> Job[Any]:
+        self._worker.runs(job)
+        return job
+
+
+def _nothing(came: Given) -> None:
+    came.check()
