@@ -93,8 +93,9 @@ class HomieMagics(Magics):
         dest="files",
         action="append",
         default=[],
-        metavar="FILE",
-        help="send this file or folder too, under the same relative name (again for more)",
+        metavar="GLOB",
+        help="send this file, this folder or what matches this pattern too, such as 'data/*.csv', under the same "
+        "relative name (again for more)",
     )
     @argument("--cpus", type=float, metavar="N", help="cores of a session that is opened, for example 2 or 0.5")
     @argument("--ram", type=_size, metavar="SIZE", help="its memory, for example 8G or 512M")

@@ -19,8 +19,8 @@ from homie_core.model.names import JobId
 @click.option("-n", "--node", metavar="NAME", type=NODE, help="Run on this machine, not on the best one.")
 @click.option("--gpu", is_flag=True, help="Run where a graphics card is free.")
 @click.option(
-    "-f", "--file", "files", multiple=True, metavar="FILE", type=click.Path(),
-    help="Send this file or folder too (again for more).",
+    "-f", "--file", "files", multiple=True, metavar="GLOB", type=click.Path(),
+    help="Send this file, this folder or what matches this pattern too, such as 'data/*.csv' (again for more).",
 )  # fmt: skip
 @click.option("--cpus", type=CORES, help="Cores, for example 2 or 0.5.")
 @click.option("--ram", type=SIZE, help="Memory, for example 8G or 512M.")
@@ -47,7 +47,8 @@ def run(
     Options come before SCRIPT; everything after it belongs to the script. What it prints appears here, the
     files it writes come back, and its exit status is the exit status. Ctrl-C stops it.
 
-    A FILE below the current folder keeps its relative path there, so the script opens it by the same name.
+    A file below the current folder keeps its relative path there, so the script opens it by the same name. Quote
+    patterns, or the shell takes them: `*`, `?` and `[..]` stand for parts of a name, `**` for any folders.
     """
     job = new_job_id()
     request = request_for_script(

@@ -10,6 +10,7 @@ exchange.py  values into a session before a cell, and out of it afterwards
 parcel.py    values too large for a message, as a file
 values.py    values as data, on their way out of a session
 files.py     files that come while a session runs
+globs.py     patterns of files; who sends files uses it too
 
 Standard library only (but for kernel.py), Python 3.11 or newer, and few imports: each is paid at the start of
 every job.

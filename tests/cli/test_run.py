@@ -108,6 +108,14 @@ def test_nothing_is_sent_when_a_file_is_missing(daemon: FakeDaemon, capfd: pytes
     assert daemon.asked == []
 
 
+def test_a_pattern_is_expanded_here(daemon: FakeDaemon) -> None:
+    for name in ("a.csv", "b.csv", "c.txt"):
+        Path(name).touch()
+    daemon.news = Story().placed().ended()
+    assert main(["run", "-f", "*.csv", "train.py"]) == 0
+    assert [source.name for source in sent(daemon).files] == ["train.py", "a.csv", "b.csv"]
+
+
 def test_a_daemon_that_vanishes_leaves_a_way_back(daemon: FakeDaemon, capfd: pytest.CaptureFixture[str]) -> None:
     daemon.news = Story().placed().out(b"x")
     assert main(["run", "train.py"]) == 1

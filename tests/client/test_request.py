@@ -150,7 +150,7 @@ def test_a_name_that_would_garble_a_terminal_is_refused(folder: Path) -> None:
 
 
 def test_too_many_files_are_refused_while_they_are_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homie_core.client.request.MAX_FILES", 2)
+    monkeypatch.setattr("homie_core.client.files.choose.MAX_FILES", 2)
     with pytest.raises(CannotSend, match="more than 2 files"):
         build("train.py", "data")
 
