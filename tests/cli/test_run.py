@@ -112,7 +112,7 @@ def test_a_pattern_is_expanded_here(daemon: FakeDaemon) -> None:
     for name in ("a.csv", "b.csv", "c.txt"):
         Path(name).touch()
     daemon.news = Story().placed().ended()
-    assert main(["run", "-f", "*.csv", "train.py"]) == 0
+    assert main(["run", "-f", "?.csv", "train.py"]) == 0
     assert [source.name for source in sent(daemon).files] == ["train.py", "a.csv", "b.csv"]
 
 
