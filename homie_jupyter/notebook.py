@@ -10,6 +10,7 @@ from homie_core.client.session import Header, Session
 from homie_core.home import home
 from homie_core.model.control import Follow, JobView, RunRequest
 from homie_core.model.errors import HomieError
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, State
 from homie_jupyter.mailbox import Mailbox
 from homie_jupyter.options import Options
@@ -127,17 +128,15 @@ class Notebook:
                 f"the session {session.name} is on {session.peer}, not on {options.node}; "
                 f"end it with `%homie end {session.name}`, or name another one with -s"
             )
-        wanted = Ask(cpus=options.cpus, memory=options.memory, gpus=int(options.gpu))
+        wanted = Ask(cpus=options.cpus, memory=options.memory, gpu=GpuAsk() if options.gpu else None)
         has = session.asked
         differs = [
             name
-            for name, wish, given in (
-                ("--cpus", wanted.cpus, has.cpus),
-                ("--ram", wanted.memory, has.memory),
-                ("--gpu", wanted.gpus or None, has.gpus or None),
-            )
+            for name, wish, given in (("--cpus", wanted.cpus, has.cpus), ("--ram", wanted.memory, has.memory))
             if wish is not None and wish != given
         ]
+        if wanted.gpu and not (has.gpu and has.gpu.covers(wanted.gpu)):
+            differs.append("--gpu")
         if differs:
             raise HomieError(
                 f"the session {session.name} on {session.peer} is open already, without {', '.join(differs)}; "
@@ -151,7 +150,7 @@ class Notebook:
             options.files,
             results=Path("homie-results") / job,
             job=job,
-            ask=Ask(cpus=options.cpus, memory=options.memory, gpus=int(options.gpu)),
+            ask=Ask(cpus=options.cpus, memory=options.memory, gpu=GpuAsk() if options.gpu else None),
             node=options.node,
             note=note,
         )

@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 from homie_core.client import Client, ensure_daemon, wait_for_peers
 from homie_core.home import home
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask
 from homie_core.model.peer import Peer
 from homie_core.model.quantity import parse_duration, parse_size
@@ -45,7 +46,7 @@ def where(**options: Unpack[Options]) -> Where:
         ask=Ask(
             cpus=options.get("cpus"),
             memory=None if ram is None else parse_size(ram),
-            gpus=int(options.get("gpu", 0)),
+            gpu=GpuAsk(count=int(gpu)) if (gpu := options.get("gpu", 0)) else None,
         ),
         timeout=None if timeout is None else parse_duration(timeout),
     )

@@ -73,8 +73,7 @@ class _Story:
             case Placed():
                 self._peer, self.where = news.peer, f" on {news.peer}"
                 screen.belongs_to(news.peer)
-                cards = f", {', '.join(news.gpus)}" if news.gpus else ""
-                screen.hint(f"{news.peer} takes it: {news.why}{cards} (job {self._job})")
+                screen.hint(f"{news.peer} takes it: {news.why} (job {self._job})")
             case Transfer():
                 self._moved(news)
             case Unreachable():
@@ -100,7 +99,8 @@ class _Story:
             case event.Queued():
                 screen.progress(f"waits on {self._peer}, place {what.position} in the queue: {what.reason}")
             case event.Started():
-                screen.hint(f"running in {what.sandbox}")
+                cards = f" with {', '.join(what.gpus)}" if what.gpus else ""
+                screen.hint(f"running in {what.sandbox}{cards}")
                 self._began = time.monotonic()
             case event.Output():
                 screen.output(what.stream, what.data)

@@ -16,6 +16,7 @@ from homie_core.cli.render import hint, say, table
 from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
 from homie_core.model.errors import HomieError
+from homie_core.model.gpu import short_name
 from homie_core.model.names import NODE_NAME_PATTERN
 from homie_core.model.peer import Peer, Standing
 
@@ -66,7 +67,7 @@ def install(
             f"there is a kernel {name} that is not Homie's; `jupyter kernelspec remove {name}` removes it"
         )
     peer = _seen(node) if node else None
-    card = _short(peer.capacity.gpus[0].name) if peer and peer.capacity.gpus and gpu is not False else ""
+    card = short_name(peer.capacity.gpus[0].name) if peer and peer.capacity.gpus and gpu is not False else ""
     shown = f"Python on {node or BEST}{f' · {card}' if card else ''}"
     argv = [*PROGRAM]
     for option, value in (("--node", node), ("--cpus", cpus), ("--ram", ram), ("--timeout", timeout)):
@@ -108,11 +109,6 @@ def _seen(node: str) -> Peer | None:
     if started:
         wait_for_peers(client)
     return next((p for p in client.peers() if p.name == node and p.standing is Standing.ONLINE), None)
-
-
-def _short(card: str) -> str:
-    """Return a card's name without its maker's names: RTX 3080."""
-    return re.sub(r"\b(NVIDIA|GeForce|Graphics|GPU)\b\s*", "", card).strip() or card
 
 
 def _kernel_name(node: str | None) -> str:

@@ -11,6 +11,7 @@ from homie_core.cli.screen import Screen
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_script, wait_for_peers
 from homie_core.home import home
 from homie_core.model.errors import HomieError
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask
 from homie_core.model.names import JobId
 
@@ -57,7 +58,7 @@ def run(
         files,
         results=results or _results_of(job),
         job=job,
-        ask=Ask(cpus=cpus, memory=ram, timeout=timeout, gpus=int(gpu)),
+        ask=Ask(cpus=cpus, memory=ram, timeout=timeout, gpu=GpuAsk() if gpu else None),
         node=node,
         note=lambda line: hint(f"homie: left out {line}"),
     )

@@ -291,9 +291,8 @@ class Hosting:
         assert self.workshop is not None
         if hosted.session:
             hosted.session.limits = limits
-        running = Running(
-            self.workshop, self._pool, self.me, hosted.job.spec, limits, hosted.folder, hosted.session
-        )
+        spec, cards = hosted.job.spec, self.admission.names(limits)
+        running = Running(self.workshop, self._pool, self.me, spec, limits, hosted.folder, hosted.session, cards)
         hosted.running = running
         outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
         try:

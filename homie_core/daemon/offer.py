@@ -14,7 +14,7 @@ from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import PeerId
-from homie_core.model.peer import Capacity, Gpu, abridge
+from homie_core.model.peer import Capacity, abridge
 from homie_core.sandbox.base import Backend
 from homie_core.sandbox.choose import NO_ISOLATION, Choice, better_than, candidates, choose
 from homie_core.sandbox.environments import Environments
@@ -38,9 +38,7 @@ class Offer:
         self._home = home
         self._machine = Machine()
         self._gpus = Gpus()
-        self._cards: tuple[Gpu, ...] = self._gpus.read()
-        sample = self._machine.sample()
-        self.admission = Admission(config.name, _lent(config, sample, self._cards))
+        self.admission = Admission(config.name, _lent(config, self._machine.sample()), self._gpus.read())
         self._backend: Backend | None = None
         self.sandbox = ""
         """What jobs run in; empty while there is nothing."""
@@ -71,7 +69,7 @@ class Offer:
             cpu_percent=sample.cpu_percent,
             ram_total=sample.ram_total,
             ram_free=sample.ram_free,
-            gpus=self._cards,
+            gpus=admission.gpus,
             running=len(admission.running),
             queued=len(admission.queue),
             free_cpus=admission.free_cpus,
@@ -84,7 +82,7 @@ class Offer:
 
     async def watch_gpus(self) -> None:
         """Look at the cards again; the driver may take its time, so in a thread."""
-        self._cards = await asyncio.to_thread(self._gpus.read)
+        self.admission.cards = await asyncio.to_thread(self._gpus.read)
 
     async def prepare(self, node: PeerId, hosting: Hosting, announce: Callable[[], None]) -> None:
         """Get the sandbox ready, open the doors and announce it; look again for one, and then for a better one."""
@@ -177,7 +175,7 @@ async def _sweep(choice: Choice, node: PeerId) -> None:
         log.info("removed %d sandboxes that an earlier daemon left", swept)
 
 
-def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:
+def _lent(config: Config, sample: Sample) -> Lent:
     memory = int(LENT_MEMORY * sample.ram_total)
     return Lent(
         cpus=float(sample.cores),
@@ -186,7 +184,6 @@ def _lent(config: Config, sample: Sample, cards: tuple[Gpu, ...]) -> Lent:
         job_memory=min(config.container_memory_limit, memory),
         job_timeout=config.container_timeout,
         idle=config.session_idle_timeout,
-        gpus=tuple(card.uuid for card in cards),
         job_disk=config.container_disk_limit,
         job_output=config.container_output_limit,
     )

@@ -37,8 +37,10 @@ class Running:
         limits: Limits,
         folder: Path,
         session: Session | None = None,
+        cards: tuple[str, ...] = (),
     ) -> None:
-        self._session = session
+        """`cards`: what its graphics cards are called."""
+        self._session, self._cards = session, cards
         self._workshop, self._spec, self._limits, self._folder = workshop, spec, limits, folder
         self._node, self._pool = node, pool
         self._ready: Ready | None = None
@@ -125,7 +127,7 @@ class Running:
             async for numbered in link:
                 match numbered.fact:
                     case ProgramStarted():
-                        yield Started(sandbox=self._workshop.backend.name)
+                        yield Started(sandbox=self._workshop.backend.name, gpus=self._cards)
                     case ProgramEnd() as fact:
                         last = fact
                     case fact:

@@ -62,8 +62,7 @@ class Submitter:
             except (PeerRefused, PeerUnreachable) as error:
                 reasons.append(str(error))
                 continue
-            cards = tuple(gpu.name for gpu in peer.capacity.gpus) if request.ask.gpus else ()
-            placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, gpus=cards, trusted=peer.trusted))
+            placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, trusted=peer.trusted))
             await self._upload(link, spec.id, refs, request.files, frozenset(accepted.missing), meter)
             return sent
         raise PeerRefused("; ".join(reasons) or "no peer took the job")

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from homie_core.engine import cards
 from homie_core.model.event import Queued
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, Limits
 from homie_core.model.names import JobId
+from homie_core.model.peer import Gpu
 from homie_core.model.quantity import show_duration, show_size
 
 MAX_WAITING = 100
@@ -30,8 +33,6 @@ class Lent:
     job_cpus: float
     job_memory: int
     job_timeout: float
-    gpus: tuple[str, ...] = ()
-    """NVML uuids."""
     job_disk: int = 10 << 30
     """Bytes of its work folder."""
     job_output: int = 1 << 30
@@ -53,11 +54,15 @@ class Admission:
 
     name: str
     lent: Lent
+    cards: tuple[Gpu, ...] = ()
+    """The machine's graphics cards, as they were last seen."""
     closed: str = ""
     """Why no job is taken now; empty when jobs are taken."""
     receiving: dict[JobId, tuple[Limits, float]] = field(default_factory=dict)
     """With the time of the last progress."""
     queue: dict[JobId, Limits] = field(default_factory=dict)
+    wanted: dict[JobId, GpuAsk] = field(default_factory=dict)
+    """The graphics cards that jobs ask for; which ones they get is decided when they start."""
     running: dict[JobId, Limits] = field(default_factory=dict)
     resting: set[JobId] = field(default_factory=set)
     """Running sessions in which no cell runs: they keep their memory, but others may have their cores."""
@@ -72,6 +77,8 @@ class Admission:
         limits = self._limits(ask)
         if isinstance(limits, Limits):
             self.receiving[job] = (limits, now)
+            if ask.gpu:
+                self.wanted[job] = ask.gpu
         return limits
 
     def _limits(self, ask: Ask) -> Limits | Refusal:
@@ -84,8 +91,8 @@ class Admission:
         if ask.timeout is not None and ask.timeout > lent.job_timeout:
             most = show_duration(lent.job_timeout)
             return Refusal(f"{self.name} ends jobs after {most}; {show_duration(ask.timeout)} is too long")
-        if ask.gpus > len(lent.gpus):
-            return Refusal(f"{self.name} lends {len(lent.gpus)} GPUs, not {ask.gpus}")
+        if ask.gpu and (lack := cards.lack(self.cards, ask.gpu)):
+            return Refusal(f"{self.name} {lack}; ask for less with --gpu or --vram, or see `homie peers`")
         return Limits(
             cpus=ask.cpus or lent.job_cpus,
             memory=ask.memory or lent.job_memory,
@@ -93,8 +100,6 @@ class Admission:
             disk=lent.job_disk,
             output=lent.job_output,
             idle=lent.idle,
-            # Which cards is decided when the job starts; until then only their number counts.
-            gpus=("",) * ask.gpus,
         )
 
     def progress(self, job: JobId, now: float) -> None:
@@ -119,6 +124,7 @@ class Admission:
         """The job is over, or given up, in whatever state: what it held is free."""
         self.receiving.pop(job, None)
         self.queue.pop(job, None)
+        self.wanted.pop(job, None)
         self.running.pop(job, None)
         self.resting.discard(job)
         self.told.pop(job, None)
@@ -128,19 +134,19 @@ class Admission:
         started: dict[JobId, Limits] = {}
         while self.queue:
             job, limits = next(iter(self.queue.items()))
-            if self._lacks(limits):
+            if self._lacks(job, limits):
                 break
-            cards = self._free_gpus()[: len(limits.gpus)]
+            gpus = tuple(card.uuid for card in self._picked(job))
             del self.queue[job]
             self.told.pop(job, None)
-            self.running[job] = started[job] = replace(limits, gpus=tuple(cards))
+            self.running[job] = started[job] = replace(limits, gpus=gpus)
         return started
 
     def announce(self) -> dict[JobId, Queued]:
         """Return what waiting jobs should hear now and have not heard yet."""
         news: dict[JobId, Queued] = {}
         for position, (job, limits) in enumerate(self.queue.items(), start=1):
-            lack = self._lacks(limits)
+            lack = self._lacks(job, limits)
             reason = f"waits for {lack}" if lack else "waits for the jobs before it"
             said = Queued(position=position, reason=reason)
             if self.told.get(job) != said:
@@ -160,16 +166,25 @@ class Admission:
     def free_memory(self) -> int:
         return max(0, self.lent.memory - sum(limits.memory for limits in self.running.values()))
 
-    def _free_gpus(self) -> list[str]:
-        taken = {card for limits in self.running.values() for card in limits.gpus}
-        return [card for card in self.lent.gpus if card not in taken]
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The machine's graphics cards, and which of them are taken."""
+        taken = {uuid for limits in self.running.values() for uuid in limits.gpus}
+        return tuple(replace(card, taken=card.uuid in taken) for card in self.cards)
 
-    def _lacks(self, limits: Limits) -> str:
+    def names(self, limits: Limits) -> tuple[str, ...]:
+        """Return the names of the cards that a job holds."""
+        return tuple(card.name for card in self.cards if card.uuid in limits.gpus)
+
+    def _picked(self, job: JobId) -> tuple[Gpu, ...]:
+        return cards.pick(self.gpus, self.wanted[job]) if job in self.wanted else ()
+
+    def _lacks(self, job: JobId, limits: Limits) -> str:
         """Return what the job has to wait for, in words; empty if there is room."""
         if limits.cpus > self.free_cpus + 1e-9:
             return f"{limits.cpus:g} cores ({self.free_cpus:g} free)"
         if limits.memory > self.free_memory:
             return f"{show_size(limits.memory)} of memory ({show_size(self.free_memory)} free)"
-        if len(limits.gpus) > len(self._free_gpus()):
-            return "a GPU"
+        if job in self.wanted and not self._picked(job):
+            return self.wanted[job].words
         return ""

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+from homie_core.engine import cards
 from homie_core.model.errors import NoPeer
+from homie_core.model.gpu import short_name
 from homie_core.model.job import Ask
 from homie_core.model.peer import Peer, Standing
 from homie_core.model.quantity import show_size
@@ -25,7 +27,9 @@ def choose(peers: Iterable[Peer], ask: Ask, node: str | None = None) -> list[tup
             "secret, or name one with `homie add HOST`"
         )
     reasons = "; ".join(f"{peer.name}: {obstacles[peer.id]}" for peer in named[:8])
-    raise NoPeer(f"no peer can take this job. {reasons}. See `homie peers`")
+    less = any(ask.gpu and cards.lack(peer.capacity.gpus, ask.gpu) for peer in named)
+    advice = f"{'Ask for less with --gpu or --vram, or see' if less else 'See'} `homie peers`"
+    raise NoPeer(f"no peer can take this job. {reasons}. {advice}")
 
 
 def find(peers: Iterable[Peer], wanted: str) -> Peer:
@@ -53,10 +57,8 @@ def obstacle(peer: Peer, ask: Ask) -> str:
         return peer.trouble or peer.standing.value
     if not has.sharing:
         return "takes no jobs"
-    if ask.gpus and not has.gpus:
-        return "has no GPU"
-    if ask.gpus > len(has.gpus):
-        return f"has {len(has.gpus)} GPUs"
+    if ask.gpu and (lack := cards.lack(has.gpus, ask.gpu)):
+        return lack
     if ask.cpus is not None and ask.cpus > has.max_cpus:
         return f"lends a job at most {has.max_cpus:g} cores"
     if ask.memory is not None and ask.memory > has.max_memory:
@@ -68,23 +70,24 @@ def _has_room(peer: Peer, ask: Ask) -> bool:
     has = peer.capacity
     cpus = ask.cpus or has.max_cpus
     memory = ask.memory or has.max_memory
-    return has.queued == 0 and has.free_cpus + 1e-9 >= cpus and has.free_memory >= memory
+    is_free = has.queued == 0 and has.free_cpus + 1e-9 >= cpus and has.free_memory >= memory
+    return is_free and (ask.gpu is None or bool(cards.pick(has.gpus, ask.gpu)))
 
 
-def _rank(peer: Peer, ask: Ask) -> tuple[bool, int, float, float, str]:
-    """Smaller is better: room at once, short queue, free video memory if asked for, then idle cores."""
+def _rank(peer: Peer, ask: Ask) -> tuple[bool, int, tuple[bool, int, int], float, str]:
+    """Smaller is better: room at once, short queue, the cards that suit best, then idle cores."""
     has = peer.capacity
     waiting = 0 if _has_room(peer, ask) else has.queued + has.running
-    vram = max((gpu.vram_free for gpu in has.gpus), default=0) if ask.gpus else 0
+    suits = cards.suits(has.gpus, ask.gpu) if ask.gpu else (False, 0, 0)
     idle = has.cores * (1 - has.cpu_percent / 100)
-    return (not _has_room(peer, ask), waiting, -float(vram), -idle, peer.id)
+    return (not _has_room(peer, ask), waiting, suits, -idle, peer.id)
 
 
 def _reason(peer: Peer, ask: Ask) -> str:
     has = peer.capacity
     if not _has_room(peer, ask):
         return f"{has.running} running, {has.queued} waiting there"
-    if ask.gpus:
-        card = max(has.gpus, key=lambda gpu: gpu.vram_free)
-        return f"{card.name}, {show_size(card.vram_free)} of VRAM free"
+    if ask.gpu:
+        got = cards.pick(has.gpus, ask.gpu)
+        return " and ".join(f"{short_name(card.name)}, {show_size(card.vram_free)} of VRAM free" for card in got)
     return f"{has.cores} cores, {has.cpu_percent:.0f} % busy, {show_size(has.ram_free)} of memory free"

@@ -64,8 +64,6 @@ class Placed(Frozen, frozen=True, tag="placed"):
     peer: NodeName
     id: PeerId
     why: Prose
-    gpus: tuple[str, ...] = ()
-    """Names of the peer's cards, if the job asked for one."""
     trusted: bool = False
     """Whether the user trusts this peer: its outputs are shown unfiltered."""
 

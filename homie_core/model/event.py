@@ -30,6 +30,8 @@ class Started(Frozen, frozen=True, tag="started"):
     """Its program runs, in this kind of sandbox."""
 
     sandbox: Annotated[str, Meta(max_length=80)]
+    gpus: Annotated[tuple[Annotated[str, Meta(max_length=80)], ...], Meta(max_length=16)] = ()
+    """Names of the graphics cards that it has."""
 
 
 class Output(Frozen, frozen=True, tag="output"):

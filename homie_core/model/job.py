@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from homie_core.model.errors import UnsafeName
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.names import Digest, FileName, JobId, safe_file_name
 from homie_core.model.peer import Bytes
 from homie_core.model.wire import Frozen
@@ -51,7 +52,8 @@ class Ask(Frozen, frozen=True):
     """Bytes."""
     timeout: Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)] | None = None
     """Seconds of running time."""
-    gpus: Annotated[int, Meta(ge=0, le=16)] = 0
+    gpu: GpuAsk | None = None
+    """None: no graphics card."""
 
 
 class Limits(Frozen, frozen=True):
@@ -75,7 +77,7 @@ class Limits(Frozen, frozen=True):
     idle: float = 1200.0
     """Seconds after which a session ends that nobody speaks to."""
     gpus: tuple[str, ...] = ()
-    """Ids (NVML uuid) of the cards that this job gets."""
+    """Ids (NVML uuid) of the cards that this job gets; known when it starts."""
 
 
 class Kind(Enum):

@@ -53,6 +53,8 @@ class Gpu(Frozen, frozen=True):
     uuid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,80}\Z")]
     vram_total: Bytes
     vram_free: Bytes
+    taken: bool = False
+    """Whether a job has it now."""
 
 
 class Capacity(Frozen, frozen=True):

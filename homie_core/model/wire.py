@@ -11,7 +11,7 @@ import msgspec
 
 from homie_core.model.errors import BadMessage
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Major version of everything two nodes say to each other."""
 
 MAX_MESSAGE = 4 << 20

@@ -44,7 +44,10 @@ def session_program(limits: Limits, environments: int) -> Program:
 
 def _environment(limits: Limits, environments: int) -> dict[str, str]:
     threads = str(max(1, int(limits.cpus)))
+    # A container has no other cards than these anyway; without a sandbox nothing else tells a job its own.
+    cards = {"CUDA_VISIBLE_DEVICES": ",".join(limits.gpus)} if limits.gpus else {}
     return {
+        **cards,
         "HOME": HOME,
         "IPYTHONDIR": f"{HOME}/.ipython",
         "LANG": "C.UTF-8",

@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask
 from homie_jupyter.kernel.front import Front
 from homie_jupyter.kernel.inbox import Inbox, Signal
@@ -30,7 +31,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: inbox.put(Signal(end=False)))
     signal.signal(signal.SIGTERM, lambda *_: inbox.put(Signal(end=True)))
     publisher = KernelPublisher(front, inbox, paced="JPY_SESSION_NAME" in os.environ)
-    ask = Ask(cpus=arguments.cpus, memory=arguments.ram, gpus=int(arguments.gpu))
+    ask = Ask(cpus=arguments.cpus, memory=arguments.ram, gpu=GpuAsk() if arguments.gpu else None)
     opener = Opener(Wish(arguments.node, ask, arguments.timeout), publisher, inbox)
     relay = Relay(front, publisher, inbox, opener, arguments.node)
     front.status("starting", None)

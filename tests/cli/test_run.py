@@ -13,6 +13,7 @@ from fake_daemon import FakeDaemon, Story
 
 from homie_core.cli import main
 from homie_core.model.control import Delivered, JobView, Refused, RunRequest, Unreachable
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, How, State
 from homie_core.model.names import FileName, JobId
 
@@ -48,7 +49,7 @@ def test_options_come_before_the_script_and_the_rest_is_the_scripts(daemon: Fake
     assert main(line.split()) == 0
     request = sent(daemon)
     assert request.args == ("-n", "3", "--help", "--", "x")
-    assert request.ask == Ask(cpus=1.5, memory=8 * GB, timeout=600.0, gpus=1)
+    assert request.ask == Ask(cpus=1.5, memory=8 * GB, timeout=600.0, gpu=GpuAsk())
     assert (request.node, request.entry) == ("desk", "train.py")
     assert [file.name for file in request.files] == ["train.py", "data.csv"]
     assert request.results == str(tmp_path / "out")

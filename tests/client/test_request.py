@@ -9,6 +9,7 @@ import pytest
 from homie_core.client import request_for_script
 from homie_core.model.control import RunRequest
 from homie_core.model.errors import CannotSend, UnsafeName
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, Kind
 from homie_core.model.names import JobId
 
@@ -39,10 +40,10 @@ def names(*files: str) -> list[str]:
 
 def test_a_script_alone(folder: Path) -> None:
     request = request_for_script(
-        "train.py", ("-x",), results=Path("out"), job=JobId("0" * 12), ask=Ask(gpus=1), node="desk"
+        "train.py", ("-x",), results=Path("out"), job=JobId("0" * 12), ask=Ask(gpu=GpuAsk()), node="desk"
     )
     assert (request.kind, request.entry, request.args) == (Kind.SCRIPT, "train.py", ("-x",))
-    assert (request.ask, request.node) == (Ask(gpus=1), "desk")
+    assert (request.ask, request.node) == (Ask(gpu=GpuAsk()), "desk")
     assert request.results == str(folder / "out")
     assert [source.path for source in request.files] == [str(folder / "train.py")]
 

@@ -1,15 +1,18 @@
 from homie_core.engine.admission import MAX_WAITING, RECEIVE_PATIENCE, Admission, Lent, Refusal
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, Limits
 from homie_core.model.names import JobId
+from homie_core.model.peer import Gpu
 
 GB = 1 << 30
-LENT = Lent(cpus=4, memory=8 * GB, job_cpus=2, job_memory=4 * GB, job_timeout=600, gpus=("GPU-a", "GPU-b"))
+LENT = Lent(cpus=4, memory=8 * GB, job_cpus=2, job_memory=4 * GB, job_timeout=600)
+CARDS = tuple(Gpu(name="RTX 3080", uuid=uuid, vram_total=10 * GB, vram_free=9 * GB) for uuid in ("GPU-a", "GPU-b"))
 
 ANYTHING = Ask()
 
 
 def host(**changes):
-    return Admission("desk", LENT, **changes)
+    return Admission("desk", LENT, CARDS, **changes)
 
 
 def ready(admission, number, ask=ANYTHING):
@@ -29,7 +32,11 @@ def test_more_than_is_lent_is_refused_with_both_figures():
         (Ask(cpus=3), "at most 2 cores, not 3"),
         (Ask(memory=5 * GB), "at most 4.0 GB of memory, not 5.0 GB"),
         (Ask(timeout=3600), "after 10 min; 1 h is too long"),
-        (Ask(gpus=3), "lends 2 GPUs, not 3"),
+        (Ask(gpu=GpuAsk(count=3)), "desk has 2 GPUs, not 3; ask for less with --gpu"),
+        (
+            Ask(gpu=GpuAsk(vram=24 * GB)),
+            "desk has no GPU with 24 GB of VRAM, but RTX 3080 (10 GB), RTX 3080 (10 GB);",
+        ),
     ]:
         answer = host().offer(JobId("0" * 12), ask, 0.0)
         assert isinstance(answer, Refusal)
@@ -82,10 +89,10 @@ def test_small_jobs_do_not_overtake_a_big_one_for_ever():
 def test_two_jobs_never_hold_the_same_card():
     admission = host()
     for number in range(3):
-        ready(admission, number, Ask(cpus=0.5, memory=GB, gpus=1))
+        ready(admission, number, Ask(cpus=0.5, memory=GB, gpu=GpuAsk()))
     cards = [limits.gpus for limits in admission.start().values()]
     assert cards == [("GPU-a",), ("GPU-b",)]
-    assert admission.announce().popitem()[1].reason == "waits for a GPU"
+    assert admission.announce().popitem()[1].reason == "waits for 1 GPU"
 
 
 def test_the_queue_is_bounded():

@@ -2,6 +2,7 @@ import pytest
 
 from homie_core.engine.placement import choose, find
 from homie_core.model.errors import NoPeer
+from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask
 from homie_core.model.names import NodeName, PeerId
 from homie_core.model.peer import Capacity, Gpu, Peer, Standing
@@ -46,7 +47,7 @@ def test_room_at_once_beats_idle_cores():
 
 def test_a_gpu_is_found_and_the_one_with_more_free_memory_first():
     peers = [peer("none", "1"), peer("small", "2", gpus=(card(2),)), peer("big", "3", gpus=(card(9),))]
-    choices = choose(peers, Ask(gpus=1))
+    choices = choose(peers, Ask(gpu=GpuAsk()))
     assert names(choices) == ["big", "small"]
     assert "9.0 GB of VRAM free" in choices[0][1]
 
@@ -56,7 +57,7 @@ def test_a_gpu_is_found_and_the_one_with_more_free_memory_first():
     [
         (peer("desk", sharing=False), Ask(), "desk: takes no jobs"),
         (peer("desk", standing=Standing.OFFLINE), Ask(), "desk: offline"),
-        (peer("desk"), Ask(gpus=1), "desk: has no GPU"),
+        (peer("desk"), Ask(gpu=GpuAsk()), "desk: has no GPU"),
         (peer("desk"), Ask(cpus=4), "desk: lends a job at most 2 cores"),
         (peer("desk"), Ask(memory=8 * GB), "desk: lends a job at most 4.0 GB of memory"),
     ],

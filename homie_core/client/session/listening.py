@@ -11,6 +11,7 @@ from homie_core.client.session.output import Output
 from homie_core.model import event
 from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable, Uploaded
 from homie_core.model.errors import BadMessage, HomieError
+from homie_core.model.gpu import short_name
 from homie_core.model.job import Limits, Outcome
 from homie_core.model.quantity import show_size
 from homie_core.runner.exchange import GIVEN
@@ -91,7 +92,7 @@ class Listening:
     def _hear(self, news: News) -> None:
         match news:
             case Placed():
-                self.peer, self.gpus, self.peer_id = news.peer, news.gpus, news.id
+                self.peer, self.peer_id = news.peer, news.id
                 self._output.placed(news.peer)
                 self._trust(news.trusted)
                 self._placing.set()
@@ -118,6 +119,7 @@ class Listening:
             case event.Queued():
                 self._progress(f"waits on {self.peer}, place {what.position}: {what.reason}")
             case event.Started():
+                self.gpus = tuple("".join(filter(str.isprintable, short_name(name))) for name in what.gpus)
                 self._progress("")
                 self._started.set()
             case event.Restarted():
