@@ -169,6 +169,7 @@ class Pair:
         self.desk = Node("desk", self._folder, desk_uid)
         both = {"listen": "127.0.0.1", "container_base_image": IMAGE} | settings
         both["discovery_port"] = str(free_port(socket.SOCK_DGRAM))
+        self._both, self._joined = both, list[Node]()
         self._settings = [
             (self.laptop, both | {"sharing": "false"} | dict(laptop or {})),
             (self.desk, both | dict(desk or {})),
@@ -177,8 +178,7 @@ class Pair:
     def __enter__(self) -> Self:
         try:
             self.laptop.homie("setup", "--name", "laptop", "--new-group", "--yes")
-            secret = self.laptop.homie("config", "get", "group_secret").stdout.strip()
-            self.desk.homie("setup", "--name", "desk", "--secret", secret, "--yes")
+            self.desk.homie("setup", "--name", "desk", "--secret", self.secret, "--yes")
             with ThreadPoolExecutor() as pool:
                 list(pool.map(_set_and_start, *zip(*self._settings, strict=True)))
             self.wait_until_found()
@@ -186,6 +186,11 @@ class Pair:
             self.close()
             raise
         return self
+
+    @property
+    def secret(self) -> str:
+        """The group's."""
+        return self.laptop.homie("config", "get", "group_secret").stdout.strip()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -201,10 +206,22 @@ class Pair:
                 seen = f"laptop sees {laptop.peers()}, desk sees {desk.peers()}"
                 raise AssertionError(f"{seen} after {FOUND_WITHIN:.0f} s\n{laptop.log()}{desk.log()}")
 
+    def join(self, name: str, **settings: str) -> Node:
+        """Return one more node, which takes jobs, once laptop sees it; it stays as long as the pair."""
+        node, settings = Node(name, self._folder), self._both | settings
+        self._joined.append(node)
+        node.homie("setup", "--name", name, "--secret", self.secret, "--yes")
+        _set_and_start(node, settings)
+        until = time.monotonic() + FOUND_WITHIN
+        while not any(peer["name"] == name and peer["online"] and peer["sharing"] for peer in self.laptop.peers()):
+            if time.monotonic() > until:
+                raise AssertionError(f"laptop sees {self.laptop.peers()} after {FOUND_WITHIN:.0f} s\n{node.log()}")
+        return node
+
     def close(self) -> None:
-        """End both daemons and remove their homes; harmless if they are gone."""
+        """End all daemons and remove their homes; harmless if they are gone."""
         try:
-            for node in (self.laptop, self.desk):
+            for node in (self.laptop, self.desk, *self._joined):
                 _keep_environments(node)
                 node.end()
         finally:

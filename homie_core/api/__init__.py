@@ -1,9 +1,10 @@
 """The Python API: functions, sessions and values on peers, for scripts and for notebooks of any kind.
 
 calls.py     a function there: `run`, `submit`, `remote`    mapping.py   many items: `map`
-session.py   a session that stays: `Session`                job.py       what runs: `Job`
-workers.py   the warm sessions that calls run in            asking.py    on which machine, with how much of it
-console.py   what they print                                errors.py    how they fail
+session.py   a session that stays: `Session`                feeding.py   what keeps its workers busy
+job.py       what runs: `Job`                               workers.py   the warm sessions that calls run in
+asking.py    on which machine, with how much of it          console.py   what they print
+errors.py    how they fail
 
 Used as `import homie_core as homie`, which loads this package at the first use of one of its names.
 """

@@ -1,7 +1,8 @@
 """On which machine, and with how much of it; and who is there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from homie_core.client import Client, ensure_daemon, wait_for_peers
 from homie_core.home import home
@@ -9,6 +10,8 @@ from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask
 from homie_core.model.peer import Peer
 from homie_core.model.quantity import parse_duration, parse_size
+
+T = TypeVar("T")
 
 
 class Options(TypedDict, total=False):
@@ -40,16 +43,22 @@ def where(**options: Unpack[Options]) -> Where:
     unknown = set(options) - set(Options.__annotations__)
     if unknown:
         raise TypeError(f"there is no option {unknown.pop()!r}; there are: {', '.join(Options.__annotations__)}")
-    ram, timeout = options.get("ram"), options.get("timeout")
     return Where(
         node=options.get("node"),
         ask=Ask(
             cpus=options.get("cpus"),
-            memory=None if ram is None else parse_size(ram),
+            memory=_read("ram", parse_size, options.get("ram")),
             gpu=GpuAsk(count=int(gpu)) if (gpu := options.get("gpu", 0)) else None,
         ),
-        timeout=None if timeout is None else parse_duration(timeout),
+        timeout=_read("timeout", parse_duration, options.get("timeout")),
     )
+
+
+def _read(name: str, parse: Callable[[Any], T], value: object) -> T | None:
+    try:
+        return None if value is None else parse(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def client() -> Client:

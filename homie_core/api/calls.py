@@ -6,6 +6,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from homie_core.api.asking import Options, Where, where
 from homie_core.api.console import announce, printer
+from homie_core.api.errors import OURS
 from homie_core.api.job import Job
 from homie_core.api.workers import pool_for
 from homie_core.client.values import Given, Packed
@@ -14,7 +15,7 @@ from homie_core.model.errors import CannotSend, ConfigError, DaemonUnreachable, 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CALL = "_homie_value = _homie_call[0](*_homie_call[1], **_homie_call[2])"
+CALL = f"_homie_value = {OURS}[0](*{OURS}[1], **{OURS}[2])"
 VALUE = "globals().pop('_homie_value')"
 NOBODY = NoPeer, DaemonUnreachable, ConfigError
 """Errors after which `or_local` runs a function here: nothing of it has begun anywhere."""
@@ -87,7 +88,7 @@ def remote(function: Any = None, /, *, or_local: bool = False, **options: Unpack
 def packed_call(function: Callable[..., Any], args: Any, keywords: dict[str, Any]) -> Packed:
     """Return a call, ready to go. Raises CannotSend, which names the argument that is in the way."""
     try:
-        return Packed({"_homie_call": (function, args, keywords)})
+        return Packed({OURS: (function, args, keywords)})
     except CannotSend:
         name = getattr(function, "__name__", "the function")
         parts: dict[str, Any] = {name: function}

@@ -1,6 +1,7 @@
 """What code on a peer prints, on its way to the job it belongs to."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,8 +33,11 @@ class Console:
         """Text is made harmless in any case."""
 
     def say(self, text: str, ids: Iterable[str]) -> None:
-        """Show a sentence of Homie's own."""
+        """Show a sentence of Homie's own, and let the jobs that it is about know it."""
         announce(text)
+        for id in ids:
+            if job := self._jobs.get(id):
+                job.noticed(text)
 
     def publish(self, message: Message) -> None:
         """Pass on what is text."""
@@ -84,3 +88,29 @@ def announce(text: str) -> None:
     """Say a sentence of Homie's own."""
     line = "".join(c if c.isprintable() else "?" for c in text)
     print(f"homie: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def progress_for(wish: bool | Callable[[int, int], None] | None) -> Callable[[int, int], None]:
+    """Return what shows how far something is: the user's own function, a line on the terminal, or nothing."""
+    if callable(wish):
+        return wish
+    if wish or (wish is None and sys.stderr is not None and sys.stderr.isatty()):
+        return _Line().show
+    return lambda done, total: None
+
+
+class _Line:
+    """One line on the terminal that counts."""
+
+    def __init__(self) -> None:
+        self._began, self._shown = time.monotonic(), 0.0
+
+    def show(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._shown < 0.1 and done < total:
+            return
+        self._shown = now
+        rate = done / max(now - self._began, 1e-6)
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        sys.stderr.write(f"\r\x1b[2Khomie: {done} of {total}{left}{'' if done < total else chr(10)}")
+        sys.stderr.flush()

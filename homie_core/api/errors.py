@@ -6,6 +6,8 @@ from homie_core.client.safe_text import SafeText
 
 MAX_TEXT = 100_000
 """Characters of a traceback that are kept."""
+OURS = "_homie_call"
+"""The name by which the code that calls a function knows it: in a frame that says nothing to anybody."""
 
 
 class RemoteError(Exception):
@@ -28,7 +30,7 @@ class RemoteError(Exception):
 def error_from(content: dict[str, Any], peer: str, item: str | None = None) -> RemoteError:
     """Return the error that a peer tells, with its texts made harmless."""
     lines = content.get("traceback")
-    text = "\n".join(str(line) for line in lines) if isinstance(lines, list) else ""
+    text = "\n".join(str(line) for line in lines if OURS not in str(line)) if isinstance(lines, list) else ""
     return RemoteError(
         _harmless(content.get("ename") or "Error", 200),
         _harmless(content.get("evalue") or "", 10_000),

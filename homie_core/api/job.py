@@ -20,7 +20,7 @@ Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 MAX_KEPT = 4 << 20
 """Characters of a job's output that are kept for who reads it later; more drops the beginning."""
 MERCY = 2.0
-"""Seconds that code which is cancelled has to end by itself."""
+"""Seconds that a call which is cancelled has to end by itself."""
 
 
 class Job(Generic[T]):
@@ -48,6 +48,9 @@ class Job(Generic[T]):
         self._more = threading.Condition()
         self._cancelled = False
         self._why = "not sent yet"
+        self._parcel = self._notice = ""
+        self.unbegun = False
+        """Whether it is over without having begun: its session ended while an earlier job ran."""
         self.future: Future[T] = Future()
         """Resolved when it has ended."""
 
@@ -102,7 +105,10 @@ class Job(Generic[T]):
         return Stream(self._next_text)
 
     def cancel(self) -> bool:
-        """Ask for its end; False if it has ended already. Code that does not mind is ended with its session."""
+        """Ask for its end, by a KeyboardInterrupt if it runs; False if it has ended already.
+
+        A call that does not mind is killed after `MERCY`; what runs in a `Session` goes on until that is closed.
+        """
         with self._more:
             if self.future.done():
                 return False
@@ -116,11 +122,11 @@ class Job(Generic[T]):
 
     def _end(self, session: Session) -> None:
         with suppress(HomieError):
-            if session.runs == self.key:
+            if session.begun or not self._killable:
                 session.interrupt()
                 with suppress(Exception, CancelledError):
                     self.future.exception(MERCY)
-            if not self.future.done():
+            if self._killable and not self.future.done():
                 session.end()
 
     # What it is told by whoever runs it.
@@ -130,12 +136,12 @@ class Job(Generic[T]):
         """Whether its values are still here, and go ahead of it."""
         return self._packed is not None and self._packed.is_large
 
-    def send(self, session: Session) -> bool:
-        """Run it in this session, whose letters it reads; False if it was cancelled before that."""
+    def send(self, session: Session, killable: bool) -> None:
+        """Run it in this session, whose letters it reads; `killable`: that may end for its sake."""
         with self._more:
             if self.future.done():
-                return False
-            self._session, self._why = session, ""
+                return  # it was cancelled before that
+            self._session, self._killable, self._why = session, killable, ""
         if self._packed is None:
             raise ValueError("it was sent already")
         try:
@@ -146,7 +152,6 @@ class Job(Generic[T]):
                 self._run(session, None)
         except HomieError as error:
             self._resolve(error)
-        return True
 
     def printed(self, stream: str, text: str) -> None:
         """It has printed this."""
@@ -159,6 +164,10 @@ class Job(Generic[T]):
                 self._size -= len(self._kept.pop(0))
                 self._dropped += 1
             self._more.notify_all()
+
+    def noticed(self, text: str) -> None:
+        """This was done to it: a reason for how it ends, if its error names none."""
+        self._notice = text
 
     def put(self, letter: Letter) -> None:
         """Read a letter of the session's."""
@@ -175,7 +184,8 @@ class Job(Generic[T]):
             case Answered():
                 self._answered(session, letter)
             case Over(outcome=outcome, limits=limits):
-                self._resolve(HomieError(f"{in_words(outcome, session.peer or 'the peer', limits)}"))
+                self.unbegun = session.runs not in ("", self.key)
+                self._resolve(HomieError(in_words(outcome, session.peer or "the peer", limits, "{}=")))
             case Broken(error=error):
                 self._resolve(error)
             case Question():
@@ -201,7 +211,8 @@ class Job(Generic[T]):
     def _answered(self, session: Session, answered: Answered) -> None:
         try:
             if answered.error is not None or answered.reply.get("status") != "ok":
-                content = answered.error or answered.reply
+                content = {**(answered.error or answered.reply)}
+                content["evalue"] = content.get("evalue") or self._notice
                 raise CancelledError if self._cancelled else error_from(content, session.peer)
             message = answered.given
             if message is None:

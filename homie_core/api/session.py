@@ -1,5 +1,7 @@
 """A session that stays: code, values and files, one after another, on one peer."""
 
+import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self, Unpack
 
@@ -19,6 +21,9 @@ class Session:
         there = where(**options)
         self.name, self._timeout = name, there.timeout
         self._worker = open_worker(there, name)
+        self._lock = threading.Lock()
+        self._queue: deque[Job[Any]] = deque()
+        """The job that runs, and those behind it: each can be cancelled without the others."""
 
     @property
     def peer(self) -> str:
@@ -92,8 +97,25 @@ class Session:
         return self._do(Job(CALL, packed, (VALUE,), only, labels=(label,), timeout=self._timeout, prints=prints))
 
     def _do(self, job: Job[Any]) -> Job[Any]:
-        self._worker.runs(job)
+        with self._lock:
+            self._queue.append(job)
+            waits = len(self._queue) > 1
+        if not waits:
+            self._begin(job)
         return job
+
+    def _begin(self, job: Job[Any]) -> None:
+        job.future.add_done_callback(lambda _: self._ended())
+        self._worker.runs(job, killable=False)
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._queue.popleft()
+            while self._queue and self._queue[0].future.done():
+                self._queue.popleft()
+            job = self._queue[0] if self._queue else None
+        if job:
+            self._begin(job)
 
 
 def _nothing(came: Given) -> None:

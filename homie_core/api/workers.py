@@ -35,10 +35,10 @@ class Worker:
         self.loaded: object = None
         """Whose function it holds."""
 
-    def runs(self, job: Job[Any]) -> bool:
-        """Let it run this job; False if it was cancelled before that."""
+    def runs(self, job: Job[Any], killable: bool = True) -> None:
+        """Let it run this job, which may end it if `killable`."""
         self.console.shows(job)
-        return job.send(self.session)
+        job.send(self.session, killable)
 
 
 def open_worker(where: Where, title: str, home_client: Client | None = None) -> Worker:
@@ -97,17 +97,15 @@ class Pool:
                 return
         self._send(worker, job)
 
-    def take(self, count: int) -> list[Worker]:
-        """Return at least one worker and up to so many, the caller's until given back. Raises HomieError."""
-        workers: list[Worker] = []
+    def take(self) -> Worker:
+        """Return a worker, the caller's until given back; it may have to wait for its peer. Raises HomieError."""
         with self._lock:
-            while len(workers) < count and (worker := self._taken()):
-                workers.append(worker)
-            while len(workers) < count and (worker := self._opened()):
-                workers.append(worker)
-            if not workers:
-                workers.append(self._open(self.where))
-        return workers
+            return self._taken() or self._opened() or self._open(self.where)
+
+    def more(self) -> Worker | None:
+        """Return one more worker, the caller's until given back, if there is room for it."""
+        with self._lock:
+            return self._taken() or self._opened()
 
     def give_back(self, worker: Worker) -> None:
         """It has no work any more."""
@@ -137,9 +135,8 @@ class Pool:
         return [worker.session for worker in workers]
 
     def _send(self, worker: Worker, job: Job[Any]) -> None:
-        job.future.add_done_callback(lambda _: self.give_back(worker))
-        if not worker.runs(job):
-            return  # cancelled: the callback has been called
+        job.future.add_done_callback(lambda _: self.give_back(worker))  # at once if it was cancelled
+        worker.runs(job)
 
     def _taken(self) -> Worker | None:
         while self._idle:
@@ -162,7 +159,9 @@ class Pool:
         mine = client()
         young = [worker for worker in self._busy if time.monotonic() - worker.opened < NEWS]
         free = places(mine.peers(), self.where, [worker.session.peer_id for worker in young])
-        return self._open(Where(free[0], self.where.ask, self.where.timeout), mine) if free else None
+        with suppress(HomieError):  # somebody was quicker
+            return self._open(Where(free[0], self.where.ask, self.where.timeout), mine) if free else None
+        return None
 
     def _open(self, where: Where, mine: Client | None = None) -> Worker:
         worker = open_worker(where, f"calls of {Path(sys.argv[0] or 'python').name}"[:100], mine)

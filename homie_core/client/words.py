@@ -5,9 +5,12 @@ from homie_core.model.peer import Peer
 from homie_core.model.quantity import show_duration, show_size
 
 
-def in_words(outcome: Outcome, peer: str, limits: Limits | None) -> str:
-    """Return one sentence, with the way out and the host's reason where there are such."""
-    sentence = _sentence(outcome, peer, limits)
+def in_words(outcome: Outcome, peer: str, limits: Limits | None, option: str = "--{}") -> str:
+    """Return one sentence, with the way out and the host's reason where there are such.
+
+    `option` is how its reader writes an option, with {} for its name.
+    """
+    sentence = _sentence(outcome, peer, limits, option)
     if outcome.detail and outcome.how in _EXPLAINED:
         sentence = f"{sentence} ({outcome.detail.rstrip('.')})"
     return sentence
@@ -35,7 +38,7 @@ _EXPLAINED = (How.EVICTED, How.LOST, How.FAILED, How.EXPIRED)
 """For these the host's detail says more than the sentence does."""
 
 
-def _sentence(outcome: Outcome, peer: str, limits: Limits | None) -> str:
+def _sentence(outcome: Outcome, peer: str, limits: Limits | None, option: str) -> str:
     match outcome.how:
         case How.EXITED if outcome.status == 0:
             return "done"
@@ -43,10 +46,11 @@ def _sentence(outcome: Outcome, peer: str, limits: Limits | None) -> str:
             return f"it ended with status {outcome.status}"
         case How.DEADLINE:
             time = f" of {show_duration(limits.timeout)}" if limits else ""
-            return f"stopped: its running time{time} on {peer} was used up; ask for more with --timeout"
+            more = option.format("timeout")
+            return f"stopped: its running time{time} on {peer} was used up; ask for more with {more}"
         case How.MEMORY:
             size = f" than the {show_size(limits.memory)} it was lent" if limits else " than it was lent"
-            return f"stopped: it needed more memory{size} on {peer}; ask for more with --ram"
+            return f"stopped: it needed more memory{size} on {peer}; ask for more with {option.format('ram')}"
         case How.OUTPUT:
             size = f" than {show_size(limits.output)}" if limits else " than it may"
             return f"stopped: it wrote more{size} of output on {peer}; write to a file instead, which comes back"

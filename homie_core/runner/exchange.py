@@ -7,6 +7,7 @@ The execute request of such a cell carries a wish beside its code, `content["hom
     parcel     name of the parcel that holds these buffers instead
     gives      expressions whose values go back; `keeps`: names that are only told about
     pickles    whether values that are no data may go back as pickles
+    drops      names of parcels with earlier values that have been fetched and are to be removed
 
 What goes back is one message GIVEN on IOPUB, before the cell is idle. Its `values` are in the order of the wish:
 each has a `name` and either an `error` or a `description` and the number of its `buffers`, which are the
@@ -16,6 +17,7 @@ message's own, or in its `parcel`; its `kept` have `name`, `type`, `shape` and `
 import os
 import pickle
 import sys
+from contextlib import suppress
 from typing import Any
 
 from homie_core.runner.parcel import INLINE, PARCELS, bundle, taken
@@ -36,14 +38,13 @@ class Exchange:
 
     def take(self) -> str:
         """Put what came among the variables; return why that cannot be, or nothing."""
-        parcel = self._wish.get("parcel")
-        self._clear(parcel)
+        self._drop()
         if not self._wish.get("sends"):
             return ""
         # in memory that can be written, as arrays should be
         buffers = (
             taken(os.path.join(self._folder, parcel))
-            if parcel
+            if (parcel := self._wish.get("parcel"))
             else [memoryview(bytearray(each)) for each in self._buffers]
         )
         theirs, mine = tuple(self._wish["python"]), sys.version_info[:2]
@@ -93,12 +94,11 @@ class Exchange:
                     view = view[file.write(view) :]
         return name
 
-    def _clear(self, but: str | None) -> None:
-        """Remove all parcels but this one: they have been fetched, or nobody wants them any more."""
-        if os.path.isdir(self._folder):
-            for name in os.listdir(self._folder):
-                if name != but:
-                    os.unlink(os.path.join(self._folder, name))
+    def _drop(self) -> None:
+        """Remove what has been fetched; other parcels may belong to cells before or behind this one."""
+        for name in self._wish.get("drops", ()):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._folder, name))
 
 
 def _told(value: Any) -> dict[str, Any]:

@@ -60,6 +60,11 @@ class Listening:
         """Whether it can still be told things, as far as is known."""
         return self.over is None and self.lost is None
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is past every queue."""
+        return self._started.is_set()
+
     def _listen(self, channel: Channel) -> None:
         try:
             for news in channel.news():

@@ -43,6 +43,8 @@ class Session(Listening):
         self.job: JobId = opening.job if isinstance(opening, Follow) else opening.id
         self.asked = opening.ask if isinstance(opening, RunRequest) else Ask()
         self._client = client
+        self._fetched: list[ParcelName] = []
+        """Parcels over there that are of no use any more; the next cell with a wish removes them."""
         self._output = output(self)
         self._channel = Channel(client.home, opening)
         thread = threading.Thread(
@@ -82,7 +84,8 @@ class Session(Listening):
             "stop_on_error": False,
         }
         if wish:
-            content[WISH] = wish
+            drops = [self._fetched.pop() for _ in range(len(self._fetched))]
+            content[WISH] = {**wish, "drops": drops}
         self._waiting[id] = reader
         self._output.belongs(header)
         if not self.alive:  # it ended a moment ago
@@ -119,8 +122,10 @@ class Session(Listening):
         threading.Thread(target=send, name=f"homie {name}", daemon=True).start()
 
     def fetch_parcel(self, name: ParcelName) -> list[bytearray]:
-        """Return the buffers of values that its newest cell gave. Raises HomieError."""
-        return self._client.fetch_parcel(self.job, name)
+        """Return the buffers of values that a cell gave, once. Raises HomieError."""
+        buffers = self._client.fetch_parcel(self.job, name)
+        self._fetched.append(name)
+        return buffers
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs."""

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from homie_core.client.values.local import sent_whole
 from homie_core.model.errors import CannotSend
 from homie_core.model.session import ParcelName
 from homie_core.runner.parcel import INLINE
@@ -52,7 +53,8 @@ def _pickled(values: dict[str, Any]) -> list[Buffer]:
 
     taken: list[pickle.PickleBuffer] = []
     try:
-        data = cloudpickle.dumps(values, protocol=5, buffer_callback=taken.append)
+        with sent_whole():
+            data = cloudpickle.dumps(values, protocol=5, buffer_callback=taken.append)
     except Exception as error:  # whatever a class's own code raises
         for name, value in values.items():
             if len(values) > 1:
