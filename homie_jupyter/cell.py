@@ -11,6 +11,7 @@ from typing import Any, TypeVar, assert_never, cast
 
 from IPython import get_ipython
 
+from homie_core.client.files import fresh_folder
 from homie_core.client.session import (
     Answered,
     Broken,
@@ -24,13 +25,14 @@ from homie_core.client.session import (
 )
 from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
+from homie_core.model.control import Delivered
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_duration, show_size
 from homie_jupyter.failing import RemoteError, error_from, raise_in_silence
 from homie_jupyter.mailbox import Mailbox, Stop
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.show import footer, short
+from homie_jupyter.show import footer, short, some_of
 from homie_jupyter.variables import Remote, values_of
 
 T = TypeVar("T")
@@ -53,6 +55,7 @@ class Cell:
         self._header: Header = self._publisher.new_header()
         self._began = time.monotonic()
         self._stopped_at: float | None = None
+        self._fetched: Delivered | None = None
 
     async def run(self) -> None:
         """Run it; raise what it raised, or HomieError if it could not be run."""
@@ -85,9 +88,11 @@ class Cell:
     async def _run(self, session: Session, packed: Packed) -> Answered:
         options, wishes = self._options, None
         parcel = os.urandom(8).hex() if packed.is_large else None
-        if packed.names or options.outputs or options.keeps:
+        if packed.names or options.outputs or options.keeps or options.gets:
             session.look_at_trust()
-            wishes = wish(packed, options.outputs, options.keeps, parcel=parcel, pickles=session.trusted)
+            wishes = wish(
+                packed, options.outputs, options.keeps, options.gets, parcel=parcel, pickles=session.trusted
+            )
         with Mailbox(self._blocking) as mailbox:
             if parcel:
                 await self._send(session, parcel, packed, mailbox)
@@ -117,7 +122,19 @@ class Cell:
         for name, what in came.kept.items():
             self._notebook.variables[name] = Remote(session, what, partial(value_of, self._notebook))
         self._notebook.variables.update(came.values)
+        if came.files:
+            self._fetch(session, came)
         return came
+
+    def _fetch(self, session: Session, came: Given) -> None:
+        """Bring the files here that are there for this cell."""
+        try:
+            with fresh_folder(session.name) as folder:
+                self._fetched = session.fetch(came.files, folder, self._note)
+        except HomieError as error:
+            came.errors["files"] = error
+        finally:
+            self._note("")
 
     async def fetch(self, expression: str) -> Any:
         """Return the value that an expression has there. Raises HomieError."""
@@ -258,11 +275,15 @@ class Cell:
             parts.append(f"output in {self._options.capture}")
         if came.values:
             parts.append(", ".join(came.values))
+        notes = came.notes
+        if self._fetched:
+            parts.append(f"{some_of(self._fetched.files)} in {short(self._fetched.folder)}")
         if session.delivered and session.delivered.files:
             count = len(session.delivered.files)
             parts.append(f"{count} file{'s' * (count > 1)} in {short(session.delivered.folder)}")
-            for note in session.delivered.notes:
-                self._say(f"not taken: {note}")
+            notes += session.delivered.notes
+        for note in notes:
+            self._say(f"not taken: {note}")
         self._publisher.show("display_data", footer(parts), {}, self._header, [])
 
     def _obey(self, reply: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
+from homie_core.client.files import checked_globs
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter import lines
@@ -97,6 +98,15 @@ class HomieMagics(Magics):
         help="send this file, this folder or what matches this pattern too, such as 'data/*.csv', under the same "
         "relative name (again for more)",
     )
+    @argument(
+        "--get",
+        dest="gets",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="bring back the files in the session's folder that match this pattern, such as 'out/*.png', into a "
+        "new folder below homie-results (again for more)",
+    )
     @argument("--cpus", type=float, metavar="N", help="cores of a session that is opened, for example 2 or 0.5")
     @argument("--ram", type=_size, metavar="SIZE", help="its memory, for example 8G or 512M")
     @argument(
@@ -166,6 +176,7 @@ class HomieMagics(Magics):
                 names_in(args.inputs, "-i"),
                 names_in(args.outputs, "-o"),
                 names_in(args.keep, "--keep"),
+                checked_globs(args.gets),
                 args.capture and names_in([args.capture], "--capture")[0],
                 args.quiet,
             )
@@ -191,7 +202,9 @@ class HomieMagics(Magics):
     def _parsed(self, line: str) -> Any:
         """Return what the options say. Raises UsageError, with what was probably meant."""
         try:
-            return parse_argstring(self.homie, line)
+            return self.homie.parser.parse_args(shlex.split(line))  # IPython would keep the quotes
+        except ValueError as error:
+            raise UsageError(f"the options cannot be read: {str(error).lower()}") from None
         except UsageError as error:
             wrong = next((word for word in line.split() if word.startswith("-") and word not in self._options), "")
             close = difflib.get_close_matches(wrong.partition("=")[0], self._options, 1)

@@ -23,6 +23,8 @@ class Options:
     """Those that come back after it."""
     keeps: tuple[str, ...] = ()
     """Those that stay there, and are told about."""
+    gets: tuple[str, ...] = ()
+    """Patterns of files that come back after it."""
     capture: str | None = None
     """Name of the variable that takes the cell's output, instead of its being shown."""
     quiet: bool = False

@@ -21,6 +21,11 @@ def short(folder: str) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+def some_of(names: Sequence[str]) -> str:
+    """Return the names of files, of many only the first."""
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more files"
+
+
 def footer(parts: list[str]) -> dict[str, Any]:
     """Return the content of the message that shows, under a cell, where it ran."""
     return {"data": _muted(" · ".join(parts)), "metadata": {MARK: {"footer": True}}}

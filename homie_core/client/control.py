@@ -13,7 +13,18 @@ from typing import Any
 from urllib.parse import quote
 
 from homie_core.model import wire
-from homie_core.model.control import AddPeer, JobEvent, News, PutRequest, Refused, RunRequest, Status, Uploaded
+from homie_core.model.control import (
+    AddPeer,
+    Delivered,
+    FetchRequest,
+    JobEvent,
+    News,
+    PutRequest,
+    Refused,
+    RunRequest,
+    Status,
+    Uploaded,
+)
 from homie_core.model.errors import BadMessage, ConfigError, DaemonUnreachable, HomieError, TransferError
 from homie_core.model.event import Ended
 from homie_core.model.names import JobId
@@ -109,6 +120,15 @@ class Client:
             if isinstance(news, Refused):
                 raise news.as_error()
             yield news
+
+    def fetch(self, job: JobId, request: FetchRequest) -> Iterator[News]:
+        """Bring files of a session of mine here; yield the progress until `Delivered`. Raises HomieError."""
+        for news in self._news("POST", f"/v1/runs/{job}/fetch", request):
+            if isinstance(news, Refused):
+                raise news.as_error()
+            yield news
+            if isinstance(news, Delivered):
+                return
 
     def send_parcel(self, job: JobId, name: ParcelName, buffers: Sequence[Buffer]) -> None:
         """Send these buffers to a session of mine that runs."""

@@ -8,12 +8,12 @@ from typing import TypeVar
 from homie_core.client.files import Chosen, chosen
 from homie_core.client.files.choose import Note
 from homie_core.model import wire
-from homie_core.model.control import PutRequest, RunRequest, Source
+from homie_core.model.control import FetchRequest, PutRequest, RunRequest, Source
 from homie_core.model.errors import CannotSend
 from homie_core.model.job import Ask, Kind
 from homie_core.model.names import JobId
 
-T = TypeVar("T", RunRequest, PutRequest)
+T = TypeVar("T", RunRequest, PutRequest, FetchRequest)
 
 
 def new_job_id() -> JobId:
@@ -37,7 +37,7 @@ def request_for_script(
     Where they land: `client.files.chosen`; `note` hears what is left out. Raises CannotSend or UnsafeName.
     """
     files_there = chosen(files, note, script)
-    return _fitting(
+    return fitting(
         RunRequest(
             id=job,
             kind=Kind.SCRIPT,
@@ -62,7 +62,7 @@ def request_for_session(
     note: Note = lambda _: None,
 ) -> RunRequest:
     """Return the request to open a session with these files in it; else as for a script."""
-    return _fitting(
+    return fitting(
         RunRequest(
             id=job,
             kind=Kind.SESSION,
@@ -78,14 +78,15 @@ def request_for_session(
 def request_to_put(files: Iterable[str], note: Note = lambda _: None) -> PutRequest | None:
     """Return the request to send these files to a session; None if there are none."""
     sources = _sources(chosen(files, note))
-    return _fitting(PutRequest(files=sources)) if sources else None
+    return fitting(PutRequest(files=sources)) if sources else None
 
 
 def _sources(files: Iterable[Chosen]) -> tuple[Source, ...]:
     return tuple(Source(name=file.name, path=str(file.path.absolute())) for file in files)
 
 
-def _fitting(request: T) -> T:
+def fitting(request: T) -> T:
+    """Return the request. Raises CannotSend if it is too long for one message."""
     if len(wire.encode(request)) > wire.MAX_MESSAGE:
         raise CannotSend("the names of the files and the arguments are too long taken together")
     return request

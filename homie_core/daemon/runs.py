@@ -7,10 +7,11 @@ goes on after the last event it passed on: nothing is missed and nothing comes t
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter, watch
@@ -20,6 +21,7 @@ from homie_core.daemon.tasks import Tasks
 from homie_core.engine.lifecycle import state_after
 from homie_core.model.control import (
     Delivered,
+    FetchRequest,
     Follow,
     JobEvent,
     JobView,
@@ -30,14 +32,14 @@ from homie_core.model.control import (
     Unreachable,
     Uploaded,
 )
-from homie_core.model.errors import HomieError, NoPeer, PeerUnreachable
+from homie_core.model.errors import HomieError, NoPeer, PeerUnreachable, TransferError, UnsafeName
 from homie_core.model.event import Collected, Ended
 from homie_core.model.job import State
 from homie_core.model.names import JobId
 from homie_core.model.session import ParcelName
 from homie_core.net.control import Tell
 from homie_core.net.link import Link
-from homie_core.store.incoming import Delivery
+from homie_core.store.incoming import Delivery, check_room
 from homie_core.store.journal import Journal, Sent
 
 log = logging.getLogger(__name__)
@@ -114,6 +116,27 @@ class Runs:
     ) -> AbstractAsyncContextManager[tuple[int, AsyncIterator[bytes]]]:
         """Fetch values from a session of mine that runs: how many bytes, and these."""
         return self.links.to(self._sent(job).peer).parcel(job, name)
+
+    async def fetch(self, job: JobId, request: FetchRequest) -> AsyncGenerator[News]:
+        """Bring files of a session of mine here; yield the progress. What cannot come is said in the notes."""
+        link, delivery = self.links.to(self._sent(job).peer), Delivery(Path(request.folder), job)
+        meter = Meter(up=False, total=sum(file.size for file in request.files))
+        check_room(delivery.folder, meter.total)
+
+        async def fetch() -> None:
+            for file in request.files:
+                try:
+                    with delivery.receive(file) as incoming:
+                        async with link.parcel(job, file.parcel) as (_, chunks):
+                            async for chunk in chunks:
+                                incoming.write(chunk)
+                                meter.add(len(chunk))
+                except (TransferError, UnsafeName) as error:
+                    delivery.notes.append(f"{file.name}: {error}")
+
+        async for progress in _watched(fetch(), meter, f"fetch from {job}"):
+            yield progress
+        yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=tuple(delivery.notes))
 
     async def stop(self, job: JobId) -> None:
         """Ask the job's host to stop it."""
@@ -205,13 +228,8 @@ class Runs:
                 with delivery.receive(file) as incoming:
                     await link.download(job, file, incoming, meter.add)
 
-        task = asyncio.create_task(download(), name=f"fetch {job}")
-        try:
-            async for progress in watch(task, meter):
-                yield progress
-            task.result()
-        finally:
-            task.cancel()
+        async for progress in _watched(download(), meter, f"deliver {job}"):
+            yield progress
         if delivery.files or collected.skipped:
             notes = (*delivery.notes, *collected.skipped)
             yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=notes)
@@ -222,6 +240,17 @@ class Runs:
         if sent is None:
             raise HomieError(f"job {job} was not sent from here")
         return sent
+
+
+async def _watched(transfer: Coroutine[Any, Any, None], meter: Meter, name: str) -> AsyncIterator[News]:
+    """Yield the progress of a transfer; whoever stops reading ends it."""
+    task = asyncio.create_task(transfer, name=name)
+    try:
+        async for progress in watch(task, meter):
+            yield progress
+        task.result()
+    finally:
+        task.cancel()
 
 
 async def _forget(link: Link, job: JobId) -> None:

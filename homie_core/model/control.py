@@ -7,9 +7,10 @@ from msgspec import Meta
 from homie_core.model import errors
 from homie_core.model.errors import HomieError
 from homie_core.model.event import Record
-from homie_core.model.job import MAX_FILES, Ask, Kind, State
+from homie_core.model.job import MAX_FILES, Ask, Kind, State, check_names
 from homie_core.model.names import FileName, GroupId, JobId, NodeName, PeerId
 from homie_core.model.peer import Bytes, Port
+from homie_core.model.session import Offered
 from homie_core.model.wire import Frozen
 
 LocalPath = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -90,7 +91,7 @@ class Uploaded(Frozen, frozen=True, tag="uploaded"):
 
 
 class Delivered(Frozen, frozen=True, tag="delivered"):
-    """The job's files are here; `notes` says what was not taken and why."""
+    """Files of the job are here; `notes` says what was not taken and why."""
 
     folder: LocalPath
     files: tuple[FileName, ...]
@@ -124,13 +125,24 @@ class JobEvent(Frozen, frozen=True, tag="job"):
 
 News = Placed | Transfer | Unreachable | Uploaded | Delivered | Refused | JobEvent
 """What a front end hears about one run: ends with `Refused`, or with `JobEvent` holding `Ended`; about files
-that it sends to a session: ends with `Refused` or `Uploaded`."""
+that it sends to a session, or fetches from one: ends with `Refused`, `Uploaded` or `Delivered`."""
 
 
 class PutRequest(Frozen, frozen=True):
     """Send these files to a session."""
 
     files: Annotated[tuple[Source, ...], Meta(min_length=1, max_length=MAX_FILES)]
+
+
+class FetchRequest(Frozen, frozen=True):
+    """Bring these files of a session that runs into this folder; ends with `Delivered`."""
+
+    folder: LocalPath
+    """Made if need be; what is there already stays as it is."""
+    files: Annotated[tuple[Offered, ...], Meta(min_length=1, max_length=MAX_FILES)]
+
+    def __post_init__(self) -> None:
+        check_names([file.name for file in self.files])
 
 
 class AddPeer(Frozen, frozen=True):

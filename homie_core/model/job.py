@@ -1,5 +1,6 @@
 """What is asked, what is allowed, and how it ended."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
@@ -24,20 +25,29 @@ class FileRef(Frozen, frozen=True):
     executable: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            safe_file_name(self.name)
-        except UnsafeName as error:  # msgspec turns ValueError into its own, with the place in the message
-            raise ValueError(str(error)) from error
+        check_name(self.name)
 
 
-def check_files(files: tuple[FileRef, ...]) -> None:
-    """Raise ValueError if these files cannot lie in one folder."""
-    names = [file.name for file in files]
+def check_name(name: str) -> None:
+    """Raise ValueError for the name of a file that could mean one elsewhere."""
+    try:
+        safe_file_name(name)
+    except UnsafeName as error:  # msgspec turns ValueError into its own, with the place in the message
+        raise ValueError(str(error)) from error
+
+
+def check_names(names: Sequence[FileName]) -> None:
+    """Raise ValueError if files of these names cannot lie in one folder."""
     if len(set(names)) != len(names):
         raise ValueError("two files of one job have the same name")
     folders = {name[:at] for name in names for at in range(len(name)) if name[at] == "/"}
     if not folders.isdisjoint(names):
         raise ValueError("a name is both a file and a folder")
+
+
+def check_files(files: tuple[FileRef, ...]) -> None:
+    """Raise ValueError if these files cannot lie in one folder."""
+    check_names([file.name for file in files])
     sizes: dict[Digest, int] = {}
     for file in files:
         if sizes.setdefault(file.digest, file.size) != file.size:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from homie_core.model.job import MAX_FILES, FileRef, check_files
-from homie_core.model.names import Digest
+from homie_core.model.job import MAX_FILES, FileRef, check_files, check_name
+from homie_core.model.names import Digest, FileName
+from homie_core.model.peer import Bytes
 from homie_core.model.wire import Frozen
 
 MAX_SAID = 3 << 20
@@ -19,7 +20,7 @@ CellId = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 ParcelName = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
-"""A parcel: values too large for a message, on their way into or out of a session that runs."""
+"""A parcel: values too large for a message, into a session that runs or out of it; or a file out of it."""
 
 
 class Say(Frozen, frozen=True, tag="say"):
@@ -73,6 +74,18 @@ class Place(Frozen, frozen=True):
 
     def __post_init__(self) -> None:
         check_files(self.files)
+
+
+class Offered(Frozen, frozen=True):
+    """A file in the folder of a session that runs, which can be fetched as this parcel."""
+
+    name: FileName
+    size: Bytes
+    parcel: ParcelName
+    executable: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
 
 class Missing(Frozen, frozen=True):

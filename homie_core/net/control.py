@@ -5,6 +5,7 @@ POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers
 POST   /v1/peers/{who}/trust   show its outputs unfiltered      DELETE /v1/peers/{who}/trust  filter them
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
 POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
+POST   /v1/runs/{job}/fetch    bring files of a session here
 PUT, GET /v1/runs/{job}/parcels/{name}  values to a session that runs, or from it
 GET    /v1/channel             WebSocket: open a session (the first message is its RunRequest), hear its news,
                                tell it things; with ?job=J&after=N&results=DIR one that is open already
@@ -27,7 +28,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from homie_core.model.control import AddPeer, Follow, News, PutRequest, Refused, RunRequest, Status
+from homie_core.model.control import AddPeer, FetchRequest, Follow, News, PutRequest, Refused, RunRequest, Status
 from homie_core.model.errors import BadMessage, ConfigError, HomieError
 from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
@@ -73,6 +74,8 @@ class Sender(Protocol):
 
     def put(self, job: JobId, request: PutRequest) -> AsyncGenerator[News]: ...
 
+    def fetch(self, job: JobId, request: FetchRequest) -> AsyncGenerator[News]: ...
+
     def channel(self, opening: RunRequest | Follow) -> tuple[AsyncGenerator[News], Tell]: ...
 
     async def send_parcel(self, job: JobId, name: ParcelName, size: int, chunks: AsyncIterator[bytes]) -> None: ...
@@ -100,6 +103,7 @@ class ControlServer:
         app.router.add_get(f"/v1/runs/{JOB}", self._follow)
         app.router.add_post(f"/v1/runs/{JOB}/stop", self._stop)
         app.router.add_post(f"/v1/runs/{JOB}/files", self._put)
+        app.router.add_post(f"/v1/runs/{JOB}/fetch", self._fetch)
         app.router.add_put(f"/v1/runs/{JOB}/parcels/{PARCEL}", self._send_parcel)
         app.router.add_get(f"/v1/runs/{JOB}/parcels/{PARCEL}", self._fetch_parcel, allow_head=False)
         app.router.add_get("/v1/channel", self._channel)
@@ -165,6 +169,11 @@ class ControlServer:
         _check_user(request)
         job = JobId(request.match_info["job"])
         return await _stream(request, self._sender.put(job, await message_of(request, PutRequest)))
+
+    async def _fetch(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
+        job = JobId(request.match_info["job"])
+        return await _stream(request, self._sender.fetch(job, await message_of(request, FetchRequest)))
 
     async def _send_parcel(self, request: web.Request) -> web.Response:
         _check_user(request)

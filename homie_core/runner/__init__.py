@@ -8,6 +8,7 @@ kernel.py    a live IPython kernel, the program of a session
 messages.py  how its messages travel; the notebook outside uses it too
 exchange.py  values into a session before a cell, and out of it afterwards
 parcel.py    values too large for a message, as a file
+outgoing.py  files that a cell gives back, by patterns
 values.py    values as data, on their way out of a session
 files.py     files that come while a session runs
 globs.py     patterns of files; who sends files uses it too

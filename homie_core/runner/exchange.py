@@ -7,23 +7,28 @@ The execute request of such a cell carries a wish beside its code, `content["hom
     parcel     name of the parcel that holds these buffers instead
     gives      expressions whose values go back; `keeps`: names that are only told about
     pickles    whether values that are no data may go back as pickles
-    drops      names of parcels with earlier values that have been fetched and are to be removed
+    gets       patterns of files that go back
 
 What goes back is one message GIVEN on IOPUB, before the cell is idle. Its `values` are in the order of the wish:
 each has a `name` and either an `error` or a `description` and the number of its `buffers`, which are the
-message's own, or in its `parcel`; its `kept` have `name`, `type`, `shape` and `bytes`.
+message's own, or in its `parcel`; its `kept` have `name`, `type`, `shape` and `bytes`. Its `files`, `misses` and
+`left` are what `outgoing` says of files.
 """
 
 import os
 import pickle
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
+from homie_core.runner.outgoing import Outgoing
 from homie_core.runner.parcel import INLINE, PARCELS, bundle, taken
 from homie_core.runner.values import Buffer, NotData, describe, name_of
 
 WISH = "homie"
+UNFETCHED = 3600.0
+"""Seconds that a parcel waits for who has asked for it; what was fetched its host removes at once."""
 GIVEN = "homie_values"
 _CODE = b"_make_function", b"_make_skeleton_class", b"CodeType"
 """In a pickle that holds the bytecode of functions, which only the same Python understands."""
@@ -34,11 +39,12 @@ class Exchange:
 
     def __init__(self, wish: dict[str, Any], buffers: list[Any], folder: str, names: dict[str, Any]) -> None:
         self._wish, self._buffers, self._names = wish, buffers, names
+        self._top = folder
         self._folder = os.path.join(folder, PARCELS)
 
     def take(self) -> str:
         """Put what came among the variables; return why that cannot be, or nothing."""
-        self._drop()
+        self._clear()
         if not self._wish.get("sends"):
             return ""
         # in memory that can be written, as arrays should be
@@ -81,9 +87,12 @@ class Exchange:
             for name in self._wish.get("keeps", ())
             if name in self._names
         ]
+        content: dict[str, Any] = {"values": values, "kept": kept}
+        if globs := self._wish.get("gets"):
+            content |= Outgoing(self._top).offer(globs)
         if sum(memoryview(each).nbytes for each in buffers) <= INLINE:
-            return {"values": values, "kept": kept}, buffers
-        return {"values": values, "kept": kept, "parcel": self._write(buffers)}, []
+            return content, buffers
+        return {**content, "parcel": self._write(buffers)}, []
 
     def _write(self, buffers: list[Buffer]) -> str:
         os.makedirs(self._folder, 0o700, exist_ok=True)
@@ -94,11 +103,14 @@ class Exchange:
                     view = view[file.write(view) :]
         return name
 
-    def _drop(self) -> None:
-        """Remove what has been fetched; other parcels may belong to cells before or behind this one."""
-        for name in self._wish.get("drops", ()):
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._folder, name))
+    def _clear(self) -> None:
+        """Remove the parcels, but its own, that nobody has fetched for so long that nobody will."""
+        names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
+        for name in names:
+            path = os.path.join(self._folder, name)
+            with suppress(OSError):  # its host has just removed it
+                if name != self._wish.get("parcel") and time.time() - os.lstat(path).st_ctime > UNFETCHED:
+                    os.unlink(path)
 
 
 def _told(value: Any) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     number of buffers (4) | length of each (8, ...) | the buffers
 
 big endian; each buffer begins at a multiple of 64, as numpy likes it. The file lies in the folder PARCELS, below
-the session's. The host puts those that come there and sends those that go; the session removes both.
+the session's. The host puts those that come there, and the session removes them; it sends those that go, and
+removes them when they are sent. A file that goes (`outgoing`) is a parcel too, as it is, without head and lengths.
 """
 
 import mmap

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,15 +13,17 @@ from typing import Self
 from homie_core.model.errors import TransferError, UnsafeName
 from homie_core.model.job import FileRef
 from homie_core.model.names import Digest, FileName, JobId, safe_file_name
+from homie_core.model.quantity import show_size
+from homie_core.model.session import Offered
 
 
 class Incoming:
     """One file on its way in; leaves nothing behind unless `finish` was reached.
 
-    `folder` is a file descriptor of the folder it will lie in.
+    `folder` is a file descriptor of the folder it will lie in; `digest` may not be known.
     """
 
-    def __init__(self, folder: int, size: int, digest: Digest) -> None:
+    def __init__(self, folder: int, size: int, digest: Digest | None) -> None:
         self._folder = folder
         self._part = f".homie-{secrets.token_hex(6)}.part"
         self._size, self._digest = size, digest
@@ -42,7 +45,8 @@ class Incoming:
         self._done += len(data)
         if self._done > self._size:
             raise TransferError(f"more than the {self._size} bytes that were announced")
-        self._hash.update(data)
+        if self._digest is not None:
+            self._hash.update(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self._file, view) :]
@@ -51,7 +55,7 @@ class Incoming:
         """Check size and digest and put the file in place; False if something has that name already."""
         if self._done != self._size:
             raise TransferError(f"{self._done} of {self._size} bytes arrived")
-        if self._hash.hexdigest() != self._digest:
+        if self._digest is not None and self._hash.hexdigest() != self._digest:
             raise TransferError("its content is not what was announced (it may have been changed meanwhile)")
         os.fchmod(self._file, mode)
         try:
@@ -82,13 +86,14 @@ class Delivery:
         self.notes: list[str] = []
 
     @contextmanager
-    def receive(self, ref: FileRef) -> Iterator[Incoming]:
+    def receive(self, ref: FileRef | Offered) -> Iterator[Incoming]:
         """Yield where this file's bytes are to be written; on leaving, it is checked and put in place."""
         folder = self._open_parent(safe_file_name(ref.name))
         base = ref.name.rsplit("/", 1)[-1]
         mode = 0o755 if ref.executable else 0o644
+        digest = ref.digest if isinstance(ref, FileRef) else None
         try:
-            with Incoming(folder, ref.size, ref.digest) as incoming:
+            with Incoming(folder, ref.size, digest) as incoming:
                 yield incoming
                 if incoming.finish(base, mode):
                     self.files.append(ref.name)
@@ -118,6 +123,14 @@ class Delivery:
                 os.close(folder)
             folder = inner
         return folder
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise TransferError if so many bytes do not fit onto the disk of this folder, which may not be made yet."""
+    made = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(made).free
+    if size > free:
+        raise TransferError(f"{show_size(size)} would come; {show_size(free)} of disk are free at {made}")
 
 
 class Inbox:

@@ -1,4 +1,4 @@
-"""Parcels: values too large for a message, as files in the folder of a session that runs.
+"""Parcels: values too large for a message, and files, in a folder of a session that runs.
 
 The session's own code owns that folder and may change it at any moment, so every step is taken through a
 descriptor, no link is followed, and only regular files count. Whatever fails is a TransferError.
@@ -61,7 +61,10 @@ def incoming(work: Path, name: ParcelName, size: int, uid: int, gid: int) -> Ite
 
 @contextmanager
 def outgoing(work: Path, name: ParcelName, most: int) -> Iterator[tuple[int, int]]:
-    """Open a parcel that the session has made: its descriptor and size, at most so many bytes."""
+    """Open a parcel that the session has made: its descriptor and size, at most so many bytes.
+
+    It is removed on leaving, unless that is by an exception: then it may be asked for again.
+    """
     with ExitStack() as cleaning:
         with _in_words():
             folder = _folder(work)
@@ -72,6 +75,8 @@ def outgoing(work: Path, name: ParcelName, most: int) -> Iterator[tuple[int, int
         if not stat.S_ISREG(status.st_mode) or status.st_size > most:
             raise TransferError("what the session made is no parcel")
         yield fd, status.st_size
+        with suppress(FileNotFoundError), _in_words():
+            os.unlink(name, dir_fd=folder)
 
 
 def _folder(work: Path, uid: int = -1, gid: int = -1) -> int:

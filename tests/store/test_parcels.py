@@ -43,6 +43,20 @@ def test_a_parcel_goes_in_and_out(work):
     assert get(work) == b"data"
 
 
+def test_a_parcel_that_was_sent_is_gone_and_one_that_was_not_stays(work):
+    put(work)
+
+    def breaks():
+        with parcels.outgoing(work, NAME, 1000):
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        breaks()
+    assert get(work) == b"data"
+    with pytest.raises(TransferError, match="No such file"):
+        get(work)
+
+
 @pytest.mark.parametrize("size", [3, 5])
 def test_one_of_another_size_leaves_nothing(work, size):
     with pytest.raises(TransferError):

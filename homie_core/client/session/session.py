@@ -3,21 +3,22 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from homie_core.client.channel import Channel
 from homie_core.client.control import Client
-from homie_core.client.request import request_to_put
+from homie_core.client.request import fitting, request_to_put
 from homie_core.client.session.letters import Broken, Reader, Sent
 from homie_core.client.session.listening import Listening
 from homie_core.client.session.messages import Header, to_session
 from homie_core.client.session.output import Output
-from homie_core.model.control import Follow, RunRequest, Transfer, Uploaded
+from homie_core.model.control import Delivered, FetchRequest, Follow, RunRequest, Transfer, Uploaded
 from homie_core.model.errors import DaemonUnreachable, HomieError, TransferError
 from homie_core.model.job import Ask
 from homie_core.model.names import JobId
 from homie_core.model.quantity import show_size
-from homie_core.model.session import MAX_SAID, Cell, Finish, ParcelName, Restart, Say
+from homie_core.model.session import MAX_SAID, Cell, Finish, Offered, ParcelName, Restart, Say
 from homie_core.runner.exchange import WISH
 from homie_core.runner.messages import INTERRUPT, SHELL, STDIN, pack
 from homie_core.runner.values import Buffer
@@ -43,8 +44,6 @@ class Session(Listening):
         self.job: JobId = opening.job if isinstance(opening, Follow) else opening.id
         self.asked = opening.ask if isinstance(opening, RunRequest) else Ask()
         self._client = client
-        self._fetched: list[ParcelName] = []
-        """Parcels over there that are of no use any more; the next cell with a wish removes them."""
         self._output = output(self)
         self._channel = Channel(client.home, opening)
         thread = threading.Thread(
@@ -84,8 +83,7 @@ class Session(Listening):
             "stop_on_error": False,
         }
         if wish:
-            drops = [self._fetched.pop() for _ in range(len(self._fetched))]
-            content[WISH] = {**wish, "drops": drops}
+            content[WISH] = wish
         self._waiting[id] = reader
         self._output.belongs(header)
         if not self.alive:  # it ended a moment ago
@@ -123,9 +121,7 @@ class Session(Listening):
 
     def fetch_parcel(self, name: ParcelName) -> list[bytearray]:
         """Return the buffers of values that a cell gave, once. Raises HomieError."""
-        buffers = self._client.fetch_parcel(self.job, name)
-        self._fetched.append(name)
-        return buffers
+        return self._client.fetch_parcel(self.job, name)
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the cell that runs."""
@@ -158,6 +154,25 @@ class Session(Listening):
                         raise TransferError("; ".join(wrong))
                 case _:
                     pass
+
+    def fetch(self, files: Sequence[Offered], folder: Path, progress: Callable[[str], None]) -> Delivered:
+        """Bring files that it offers into a folder; what lies there already stays as it is.
+
+        Raises TransferError if not all of them came, HomieError.
+        """
+        request = fitting(FetchRequest(folder=str(folder.absolute()), files=tuple(files)))
+        for news in self._client.fetch(self.job, request):
+            match news:
+                case Transfer(done=done, total=total):
+                    progress(f"{show_size(done)} of {show_size(total)} from {self.peer}")
+                case Delivered():
+                    if len(news.files) < len(files):
+                        came = f"{len(news.files)} of {len(files)} files came into {folder}"
+                        raise TransferError(f"{came}; {'; '.join(news.notes[:5])}")
+                    return news
+                case _:
+                    pass
+        raise AssertionError("the news ended without an end")
 
     def _next_placed(self) -> str:
         """Return what became of the next file that was sent, in words if it is not there."""

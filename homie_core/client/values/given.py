@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from homie_core.client.files import Offer
 from homie_core.client.values.claims import Buffer, Malformed
 from homie_core.client.values.reader import Untrusted, read
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import HomieError, UnsafeName
 from homie_core.model.quantity import show_size
-from homie_core.model.session import ParcelName
+from homie_core.model.session import Offered, ParcelName
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class _Parcel(msgspec.Struct, frozen=True):
     parcel: ParcelName | None = None
 
 
-class _Content(msgspec.Struct, frozen=True):
+class _Content(Offer, frozen=True, kw_only=True):
     values: list[_Value]
     kept: list[Kept]
 
@@ -49,11 +50,14 @@ class NotGiven(HomieError):
 
 @dataclass(frozen=True)
 class Given:
-    """What came of what was asked for, by name."""
+    """What came of what was asked for, by name; and which files can be fetched."""
 
     values: dict[str, Any]
     kept: dict[str, Kept]
     errors: dict[str, HomieError]
+    files: tuple[Offered, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was left of what the patterns of files found, and why."""
 
     def check(self) -> None:
         """Raise NotGiven if something did not come."""
@@ -103,17 +107,27 @@ def given(
     for name in keeps:
         if name not in kept:
             errors[name] = NotGiven(f"there is no variable `{name}` on {peer} to be kept")
-    return Given(values, kept, errors)
+    for what, why in said.misses.items():
+        errors[f"file {what}"] = NotGiven(f"{_plain(what)} cannot come from {peer}: {_plain(why)}")
+    try:
+        files = said.sound()
+    except (ValueError, UnsafeName) as error:
+        files, errors["files"] = (), Malformed(f"{peer} offers files that are none: {error}")
+    return Given(values, kept, errors, files, tuple(f"{_plain(x)}: {_plain(why)}" for x, why in said.left.items()))
 
 
 def _why(value: _Value, name: str, peer: str) -> str:
-    error = "".join(c if c.isprintable() else "?" for c in value.error)[:500]
+    error = _plain(value.error)
     if not value.where:
         return f"`{name}` cannot come from {peer}: {error}"
-    where = "".join(c if c.isprintable() else "?" for c in value.where)[:200]
+    where = _plain(value.where, 200)
     place = "" if where == name else f" ({where})"
     return (
         f"`{name}`{place} cannot come from {peer}: {error}. Values come back as data: numbers, text, dates, "
         f"lists, dicts, arrays, data frames, tensors, pictures. `%homie trust {peer}` lets others come as "
         "pickles, which can run anything here"
     )
+
+
+def _plain(text: str, most: int = 500) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:most]

@@ -31,17 +31,19 @@ def wish(
     packed: Packed,
     gives: tuple[str, ...] = (),
     keeps: tuple[str, ...] = (),
+    gets: tuple[str, ...] = (),
     *,
     parcel: ParcelName | None,
     pickles: bool,
 ) -> dict[str, Any]:
-    """Return what a cell's request says of its values; see `homie_core.runner.exchange`."""
+    """Return what a cell's request says of its values and files; see `homie_core.runner.exchange`."""
     return {
         "python": sys.version_info[:2],
         "sends": bool(packed.names),
         "parcel": parcel,
         "gives": gives,
         "keeps": keeps,
+        "gets": gets,
         "pickles": pickles,
     }
 
