@@ -142,7 +142,8 @@ class Map(Generic[U]):
         """Return the next items to be sent, at most so many, and fewer near the end: nobody works alone then."""
         with self._lock:
             fair = -(-len(self._left) // (2 * max(1, len(self._feeders))))
-            return [self._left.popleft() for _ in range(min(count, fair, len(self._left)))]
+            least = count // 10  # fewer would only be on their way
+            return [self._left.popleft() for _ in range(min(count, max(fair, least), len(self._left)))]
 
     def job_for(self, chunk: list[int], loads: bool, prints: Callable[[str, str], None]) -> Job[Given]:
         """Return what runs these items; `loads`: the function goes with them. Raises CannotSend."""
