@@ -140,3 +140,44 @@ def test_a_large_file_comes_in_little_memory(kernel: LocalKernel, folder: Path, 
         assert file.read() == bytes(range(256)) * 2
     large.unlink()
     kernel.run("%%homie\nimport os\nos.unlink('large')")
+
+
+LIE = """%%homie --get 'lie*' -o honest
+open('lie', 'w').write('lie')
+import os, sys
+Outgoing = sys.modules['homie_core.runner.outgoing'].Outgoing
+honest, offer = 1, Outgoing.offer
+def lies(self, globs):
+    Outgoing.offer = offer
+    said = offer(self, globs)
+    (file,) = said['files']
+    there = f".homie/{file['parcel']}"
+    LIE
+    return said
+Outgoing.offer = lies
+"""
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ("file['name'] = '../x'", "desk offers files that are none: unsafe file name '../x'"),
+        ("file['name'] = '/tmp/x'", "desk offers files that are none: unsafe file name '/tmp/x'"),
+        ("said['files'] *= 2", "two files of one job have the same name"),
+        ("said['files'] *= 10_001", "desk sent values that are none"),
+        ("file['size'] = 1", "lie: more than the 1 bytes that were announced"),
+        ("file['size'] = 4", "lie: 3 of 4 bytes arrived"),
+        ("file['size'] = 10**18", "of disk are free"),
+        ("file['parcel'] = 'f' * 16", "lie: a parcel of the session: No such file or directory"),
+        ("os.unlink(there); os.symlink('/etc/passwd', there)", "lie: a parcel of the session: Too many levels"),
+        ("os.unlink(there); os.mkfifo(there)", "lie: what the session made is no parcel"),
+        ("os.truncate('lie', 1)", "lie: 1 of 3 bytes arrived"),
+    ],
+)
+def test_a_peer_that_lies_writes_nothing(kernel: LocalKernel, folder: Path, lie: str, said: str):
+    before = sorted(folder.parent.rglob("*"))
+    ran = kernel.run(LIE.replace("LIE", lie), fine=False)
+    assert ran.status == "error"
+    assert said in ran.stream("stderr")
+    assert "Traceback" not in ran.stream("stderr")
+    assert sorted(folder.parent.rglob("*")) == before

@@ -185,5 +185,6 @@ def test_bubblewrap_takes_and_gives_them_too(base_image: str, tmp_path):
         local_kernel(tmp_path, HOMIE_HOME=str(pair.laptop.home)) as kernel,
     ):
         kernel.run("x = bytearray(range(256)) * 20_000")
-        kernel.run("%%homie -i x -o y,z\ny, z = x[::-1], [1]")
+        kernel.run("%%homie -i x -o y,z --get 'f*'\ny, z = x[::-1], [1]\nopen('file', 'wb').write(x)")
         assert kernel.run("y == x[::-1], len(y), z").results == ["(True, 5120000, [1])"]
+        assert (tmp_path / "homie-results/main-1/file").stat().st_size == 5_120_000

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from homie_core.model.errors import HomieError, UnsafeName
 from homie_core.model.job import MAX_FILES, check_names
-from homie_core.model.names import safe_file_name
+from homie_core.model.names import FileName, safe_file_name
 from homie_core.model.session import Offered, ParcelName
 
 MAX_GLOBS = 100
@@ -38,9 +38,9 @@ class Offer(msgspec.Struct, frozen=True):
     """What is no file that could come, and was found all the same."""
 
     def sound(self) -> tuple[Offered, ...]:
-        """Return the files, of which each can lie below a folder of ours. Raises ValueError, UnsafeName."""
+        """Return the files, which can lie below one folder of ours. Raises ValueError."""
         files = tuple(
-            Offered(name=safe_file_name(each.name), size=each.size, parcel=each.parcel, executable=each.executable)
+            Offered(name=FileName(each.name), size=each.size, parcel=each.parcel, executable=each.executable)
             for each in self.files
         )
         check_names([file.name for file in files])

@@ -9,7 +9,7 @@ import msgspec
 from homie_core.client.files import Offer
 from homie_core.client.values.claims import Buffer, Malformed
 from homie_core.client.values.reader import Untrusted, read
-from homie_core.model.errors import HomieError, UnsafeName
+from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_size
 from homie_core.model.session import Offered, ParcelName
 
@@ -111,7 +111,7 @@ def given(
         errors[f"file {what}"] = NotGiven(f"{_plain(what)} cannot come from {peer}: {_plain(why)}")
     try:
         files = said.sound()
-    except (ValueError, UnsafeName) as error:
+    except ValueError as error:
         files, errors["files"] = (), Malformed(f"{peer} offers files that are none: {error}")
     return Given(values, kept, errors, files, tuple(f"{_plain(x)}: {_plain(why)}" for x, why in said.left.items()))
 
