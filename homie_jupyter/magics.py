@@ -3,6 +3,8 @@
 import difflib
 import shlex
 import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -11,6 +13,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 
 from homie_core.client.files import checked_globs
 from homie_core.model.errors import HomieError
+from homie_core.model.gpu import parse_gpu, parse_vram, with_vram
 from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter import lines
 from homie_jupyter.cell import Cell, finish_now
@@ -26,12 +29,16 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
-def _size(text: str) -> int:
-    return parse_size(text)
+def _read(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what reads a value, and whose ValueError is told as it is."""
 
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from None
 
-def _seconds(text: str) -> float:
-    return parse_duration(text)
+    return read
 
 
 @magics_class
@@ -69,7 +76,19 @@ class HomieMagics(Magics):
     @argument("-n", "--node", metavar="NAME", help="run on this machine, not on the best one available")
     @argument("-s", "--session", metavar="NAME", help="run in this session; the first cell that names it opens it")
     @argument("--fresh", action="store_true", help="run in a sandbox of its own, which ends with the cell")
-    @argument("--gpu", action="store_true", help="run where a graphics card is free")
+    @argument(
+        "--gpu",
+        nargs="?",
+        type=_read(parse_gpu),
+        metavar="=SPEC",
+        help="run with a graphics card; =SPEC: how many (2), which (RTX3080), how large (24G), or A100:2,40G",
+    )
+    @argument(
+        "--vram",
+        type=_read(parse_vram),
+        metavar="SIZE",
+        help="run with a graphics card of so much memory, for example 24G",
+    )
     @argument(
         "-i",
         dest="inputs",
@@ -108,9 +127,12 @@ class HomieMagics(Magics):
         "new folder below homie-results (again for more)",
     )
     @argument("--cpus", type=float, metavar="N", help="cores of a session that is opened, for example 2 or 0.5")
-    @argument("--ram", type=_size, metavar="SIZE", help="its memory, for example 8G or 512M")
+    @argument("--ram", type=_read(parse_size), metavar="SIZE", help="its memory, for example 8G or 512M")
     @argument(
-        "--timeout", type=_seconds, metavar="TIME", help="running time of the cell, for example 90, 10m or 2h"
+        "--timeout",
+        type=_read(parse_duration),
+        metavar="TIME",
+        help="running time of the cell, for example 90, 10m or 2h",
     )
     @argument("--capture", metavar="NAME", help="keep what it puts out in this variable, as %%%%capture does")
     @argument("-q", "--quiet", action="store_true", help="no footer, no notes; errors are told all the same")
@@ -162,13 +184,14 @@ class HomieMagics(Magics):
         """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
         args = self._parsed(" ".join([*map(shlex.quote, self._defaults.words()), self._in.var_expand(line)]))
         if args.what:
-            raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; see `%%homie?`")
+            meant = f"did you mean --gpu={args.what[0]}?" if "--gpu" in line.split() else "see `%%homie?`"
+            raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; {meant}")
         try:
             options = Options(
                 args.node,
                 args.session,
                 args.fresh,
-                args.gpu,
+                with_vram(args.gpu, args.vram),
                 tuple(args.files),
                 args.cpus,
                 args.ram,
@@ -202,12 +225,15 @@ class HomieMagics(Magics):
     def _parsed(self, line: str) -> Any:
         """Return what the options say. Raises UsageError, with what was probably meant."""
         try:
-            return self.homie.parser.parse_args(shlex.split(line))  # IPython would keep the quotes
+            # IPython would keep the quotes, and `--gpu` alone would take the next word.
+            words = ["--gpu=1" if word == "--gpu" else word for word in shlex.split(line)]
+            return self.homie.parser.parse_args(words)
         except ValueError as error:
             raise UsageError(f"the options cannot be read: {str(error).lower()}") from None
         except UsageError as error:
-            wrong = next((word for word in line.split() if word.startswith("-") and word not in self._options), "")
-            close = difflib.get_close_matches(wrong.partition("=")[0], self._options, 1)
+            names = [word.partition("=")[0] for word in line.split() if word.startswith("-")]
+            wrong = next((name for name in names if name not in self._options), "")
+            close = difflib.get_close_matches(wrong, self._options, 1)
             meant = f"; did you mean {close[0]}?" if close else "; see `%%homie?`"
             raise UsageError(f"{error}{meant}") from None
 

@@ -10,7 +10,6 @@ from homie_core.client.session import Header, Session
 from homie_core.home import home
 from homie_core.model.control import Follow, JobView, RunRequest
 from homie_core.model.errors import HomieError
-from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, State
 from homie_jupyter.mailbox import Mailbox
 from homie_jupyter.options import Options
@@ -128,7 +127,7 @@ class Notebook:
                 f"the session {session.name} is on {session.peer}, not on {options.node}; "
                 f"end it with `%homie end {session.name}`, or name another one with -s"
             )
-        wanted = Ask(cpus=options.cpus, memory=options.memory, gpu=GpuAsk() if options.gpu else None)
+        wanted = Ask(cpus=options.cpus, memory=options.memory, gpu=options.gpu)
         has = session.asked
         differs = [
             name
@@ -150,7 +149,7 @@ class Notebook:
             options.files,
             results=Path("homie-results") / job,
             job=job,
-            ask=Ask(cpus=options.cpus, memory=options.memory, gpu=GpuAsk() if options.gpu else None),
+            ask=Ask(cpus=options.cpus, memory=options.memory, gpu=options.gpu),
             node=options.node,
             note=note,
         )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from homie_core.model.gpu import GpuAsk
+
 
 @dataclass(frozen=True)
 class Options:
@@ -10,7 +12,8 @@ class Options:
     node: str | None = None
     session: str | None = None
     fresh: bool = False
-    gpu: bool = False
+    gpu: GpuAsk | None = None
+    """None: no graphics card."""
     files: tuple[str, ...] = ()
     cpus: float | None = None
     memory: int | None = None

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homie_core.cli.parameters import CORES, DURATION, NODE, SIZE
+from homie_core.cli.parameters import CORES, DURATION, GPU, NODE, SIZE, VRAM, TakesGpu
 from homie_core.cli.render import hint, say, table
 from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
 from homie_core.model.errors import HomieError
-from homie_core.model.gpu import short_name
+from homie_core.model.gpu import GpuAsk, short_name, with_vram
 from homie_core.model.names import NODE_NAME_PATTERN
 from homie_core.model.peer import Peer, Standing
 
@@ -40,16 +40,25 @@ def kernel() -> None:
     """
 
 
-@kernel.command()
+@kernel.command(cls=TakesGpu)
 @click.option("--name", "node", type=NODE, help="Run on this machine, not on the best one available.")
-@click.option("--gpu/--no-gpu", default=None, help="Ask for a graphics card; default: if that machine has one.")
+@click.option(
+    "--gpu",
+    type=GPU,
+    metavar="[=SPEC]",
+    help="Ask for a graphics card, or =SPEC: 2, RTX3080, 24G, A100:2,40G; default: one where there is any.",
+)
+@click.option("--vram", type=VRAM, help="Ask for a graphics card of so much memory, for example 24G.")
+@click.option("--no-gpu", is_flag=True, help="Ask for none.")
 @click.option("--cpus", type=CORES, help="Cores of its session, for example 2 or 0.5.")
 @click.option("--ram", type=SIZE, help="Its memory, for example 8G or 512M.")
 @click.option("--timeout", type=DURATION, help="Running time of a cell, for example 90, 10m or 2h.")
 @click.option("--sys-prefix", is_flag=True, help="For this environment (virtualenv, conda) only, not for my user.")
 def install(
     node: str | None,
-    gpu: bool | None,
+    gpu: GpuAsk | None,
+    vram: int | None,
+    no_gpu: bool,
     cpus: float | None,
     ram: int | None,
     timeout: float | None,
@@ -67,16 +76,20 @@ def install(
             f"there is a kernel {name} that is not Homie's; `jupyter kernelspec remove {name}` removes it"
         )
     peer = _seen(node) if node else None
-    card = short_name(peer.capacity.gpus[0].name) if peer and peer.capacity.gpus and gpu is not False else ""
+    cards = peer.capacity.gpus if peer else ()
+    ask = None if no_gpu else with_vram(gpu, vram) or (GpuAsk() if cards else None)
+    card = next((short_name(each.name) for each in cards if ask and ask.fits(each)), "")
     shown = f"Python on {node or BEST}{f' · {card}' if card else ''}"
     argv = [*PROGRAM]
     for option, value in (("--node", node), ("--cpus", cpus), ("--ram", ram), ("--timeout", timeout)):
         argv += [option, str(value)] if value is not None else []
-    argv += ["--gpu"] if gpu or card else []
+    argv += [f"--gpu={ask}"] if ask else []
     where = _install(name, _spec(shown, argv, node), sys_prefix)
     say(f"{shown} is in Jupyter's launcher; for programs it is {name} ({where}).")
     if node and peer is None:
         hint(f"homie: nobody called {node} is here now; the kernel can be used when {node} is. See `homie peers`.")
+    elif peer and ask and not card:
+        hint(f"homie: {node} has no {ask.kind} now; the kernel can be used when it has. See `homie peers`.")
 
 
 @kernel.command("list")

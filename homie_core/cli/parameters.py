@@ -1,4 +1,4 @@
-"""Kinds of arguments: sizes, durations, job ids and node names, checked where they are typed."""
+"""Kinds of arguments: sizes, durations, cards, job ids and node names, checked where they are typed."""
 
 import re
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from homie_core.model.gpu import parse_gpu, parse_vram
 from homie_core.model.job import MAX_TIMEOUT
 from homie_core.model.quantity import parse_duration, parse_size
 
@@ -27,6 +28,20 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class TakesGpu(click.Command):
+    """A command whose `--gpu` may stand alone: it never takes the next word, which may be a script."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        valued = {name for each in options if not each.is_flag for name in each.opts}
+        words, at = [*args], 0
+        while at < len(words) and words[at].startswith("-") and words[at] != "--":
+            if words[at] == "--gpu":
+                words[at] = "--gpu=1"
+            at += 2 if words[at] in valued else 1
+        return super().parse_args(ctx, words)
 
 
 class NodeName(click.ParamType):  # type: ignore[type-arg]
@@ -83,5 +98,7 @@ def _job(text: str) -> str:
 CORES = Parsed("number", _cores)
 SIZE = Parsed("size", _memory)
 DURATION = Parsed("time", _running_time)
+GPU = Parsed("cards", parse_gpu)
+VRAM = Parsed("size", parse_vram)
 JOB = Parsed("job", _job)
 NODE = NodeName()

@@ -137,7 +137,9 @@ def _row(peer: Peer) -> tuple[str, ...]:
         f"{peer.address}:{peer.port}",
         f"{bar(has.cpu_percent / 100, 5)} {has.cpu_percent:.0f} % of {has.cores}",
         f"{show_size(has.ram_free)} of {show_size(has.ram_total)}",
-        ", ".join(f"{gpu.name} ({show_size(gpu.vram_free)} free)" for gpu in has.gpus),
+        ", ".join(
+            f"{gpu.name} ({'taken' if gpu.taken else f'{show_size(gpu.vram_free)} free'})" for gpu in has.gpus
+        ),
         f"{has.running}{waiting}",
     )
 
@@ -167,7 +169,10 @@ def as_json_object(peer: Peer) -> dict[str, object]:
         "cpu_percent": has.cpu_percent,
         "ram_free": has.ram_free,
         "ram_total": has.ram_total,
-        "gpus": [{"name": gpu.name, "vram_free": gpu.vram_free, "vram_total": gpu.vram_total} for gpu in has.gpus],
+        "gpus": [
+            {"name": gpu.name, "vram_free": gpu.vram_free, "vram_total": gpu.vram_total, "taken": gpu.taken}
+            for gpu in has.gpus
+        ],
         "jobs": has.running,
         "queued": has.queued,
         "sharing": has.sharing,

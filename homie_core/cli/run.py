@@ -5,20 +5,26 @@ from pathlib import Path
 import click
 
 from homie_core.cli.follow import follow
-from homie_core.cli.parameters import CORES, DURATION, JOB, NODE, SIZE
+from homie_core.cli.parameters import CORES, DURATION, GPU, JOB, NODE, SIZE, VRAM, TakesGpu
 from homie_core.cli.render import hint
 from homie_core.cli.screen import Screen
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_script, wait_for_peers
 from homie_core.home import home
 from homie_core.model.errors import HomieError
-from homie_core.model.gpu import GpuAsk
+from homie_core.model.gpu import GpuAsk, with_vram
 from homie_core.model.job import Ask
 from homie_core.model.names import JobId
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=TakesGpu, context_settings={"allow_interspersed_args": False})
 @click.option("-n", "--node", metavar="NAME", type=NODE, help="Run on this machine, not on the best one.")
-@click.option("--gpu", is_flag=True, help="Run where a graphics card is free.")
+@click.option(
+    "--gpu",
+    type=GPU,
+    metavar="[=SPEC]",
+    help="Run with a graphics card; =SPEC: how many (2), which (RTX3080), how large (24G), or A100:2,40G.",
+)
+@click.option("--vram", type=VRAM, help="Run with a graphics card of so much memory, for example 24G.")
 @click.option(
     "-f", "--file", "files", multiple=True, metavar="GLOB", type=click.Path(),
     help="Send this file, this folder or what matches this pattern too, such as 'data/*.csv' (again for more).",
@@ -34,7 +40,8 @@ from homie_core.model.names import JobId
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def run(
     node: str | None,
-    gpu: bool,
+    gpu: GpuAsk | None,
+    vram: int | None,
     files: tuple[str, ...],
     cpus: float | None,
     ram: int | None,
@@ -58,7 +65,7 @@ def run(
         files,
         results=results or _results_of(job),
         job=job,
-        ask=Ask(cpus=cpus, memory=ram, timeout=timeout, gpu=GpuAsk() if gpu else None),
+        ask=Ask(cpus=cpus, memory=ram, timeout=timeout, gpu=with_vram(gpu, vram)),
         node=node,
         note=lambda line: hint(f"homie: left out {line}"),
     )

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from homie_core.model.gpu import GpuAsk
+from homie_core.model.gpu import parse_gpu
 from homie_core.model.job import Ask
 from homie_jupyter.kernel.front import Front
 from homie_jupyter.kernel.inbox import Inbox, Signal
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m homie_jupyter.kernel", description="A kernel on a peer.")
     parser.add_argument("-f", "--connection-file", type=Path, required=True)
     parser.add_argument("--node", help="the peer to run on; without, the best that is free")
-    parser.add_argument("--gpu", action="store_true", help="run where a graphics card is free")
+    parser.add_argument("--gpu", nargs="?", const="1", help="its graphics cards, as in `homie run --gpu=SPEC`")
     parser.add_argument("--cpus", type=float, help="cores of its session")
     parser.add_argument("--ram", type=int, help="its memory in bytes")
     parser.add_argument("--timeout", type=float, help="seconds that a cell may run")
@@ -31,7 +31,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: inbox.put(Signal(end=False)))
     signal.signal(signal.SIGTERM, lambda *_: inbox.put(Signal(end=True)))
     publisher = KernelPublisher(front, inbox, paced="JPY_SESSION_NAME" in os.environ)
-    ask = Ask(cpus=arguments.cpus, memory=arguments.ram, gpu=GpuAsk() if arguments.gpu else None)
+    ask = Ask(cpus=arguments.cpus, memory=arguments.ram, gpu=parse_gpu(arguments.gpu) if arguments.gpu else None)
     opener = Opener(Wish(arguments.node, ask, arguments.timeout), publisher, inbox)
     relay = Relay(front, publisher, inbox, opener, arguments.node)
     front.status("starting", None)

@@ -95,7 +95,7 @@ def test_peers_for_programs(daemon: FakeDaemon, capsys: pytest.CaptureFixture[st
         "cpu_percent": 25.0,
         "ram_free": 24 * GB,
         "ram_total": 32 * GB,
-        "gpus": [{"name": "RTX 3080", "vram_free": 9 * GB, "vram_total": 10 * GB}],
+        "gpus": [{"name": "RTX 3080", "vram_free": 9 * GB, "vram_total": 10 * GB, "taken": False}],
         "jobs": 2,
         "queued": 1,
         "sharing": True,

@@ -81,10 +81,25 @@ def test_a_card_is_named_and_asked_for(daemon: FakeDaemon, kernels: Path, card: 
     daemon.peers = [peer("desk", capacity=with_card(card))]
     assert main(["kernel", "install", "--name", "desk"]) == 0
     assert spec(kernels, "homie-desk")["display_name"] == f"Python on desk · {shown}"
-    assert spec(kernels, "homie-desk")["argv"][-1] == "--gpu"
+    assert spec(kernels, "homie-desk")["argv"][-1] == "--gpu=1"
     assert main(["kernel", "install", "--name", "desk", "--no-gpu"]) == 0
     assert spec(kernels, "homie-desk")["display_name"] == "Python on desk"
-    assert "--gpu" not in spec(kernels, "homie-desk")["argv"]
+    assert "--gpu" not in str(spec(kernels, "homie-desk")["argv"])
+
+
+def test_which_card_is_asked_for_is_kept(
+    daemon: FakeDaemon, kernels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.peers = [peer("desk", capacity=with_card("NVIDIA GeForce RTX 3080"))]
+    assert main(["kernel", "install", "--name", "desk", "--gpu=rtx3080", "--vram", "8G"]) == 0
+    assert spec(kernels, "homie-desk")["display_name"] == "Python on desk · RTX 3080"
+    assert spec(kernels, "homie-desk")["argv"][-1] == "--gpu=rtx3080:1,8G"
+    assert capsys.readouterr().err == ""
+    assert main(["kernel", "install", "--name", "desk", "--gpu", "--vram", "24G"]) == 0
+    assert spec(kernels, "homie-desk")["display_name"] == "Python on desk"
+    assert "desk has no GPU with 24 GB of VRAM now; the kernel can be used when it has" in capsys.readouterr().err
+    assert main(["kernel", "install", "--gpu=2"]) == 0
+    assert spec(kernels, "homie")["argv"][-1] == "--gpu=2"
 
 
 def test_a_machine_that_is_not_here_is_said(

@@ -55,6 +55,42 @@ def test_options_come_before_the_script_and_the_rest_is_the_scripts(daemon: Fake
     assert request.results == str(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("options", "gpu"),
+    [
+        ("--gpu", GpuAsk()),
+        ("--gpu -n desk", GpuAsk()),
+        ("-n desk --gpu=2", GpuAsk(count=2)),
+        ("--gpu=A100:2,40G", GpuAsk(count=2, name="A100", vram=40 * GB)),
+        ("--vram 24G", GpuAsk(vram=24 * GB)),
+        ("--gpu --vram=24G", GpuAsk(vram=24 * GB)),
+        ("--gpu=RTX3080 --vram 8G", GpuAsk(name="RTX3080", vram=8 * GB)),
+        ("--cpus 1", None),
+    ],
+)
+def test_cards_are_asked_for_by_number_name_and_memory(daemon: FakeDaemon, options: str, gpu: GpuAsk) -> None:
+    assert main(["run", *options.split(), "train.py", "--gpu", "x"]) == 0
+    assert sent(daemon).ask.gpu == gpu
+    assert sent(daemon).args == ("--gpu", "x"), "what is behind the script is the script's"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--gpu=0", "'--gpu': 0 graphics cards cannot be had: 1 to 16"),
+        ("--gpu=24G,40G", "'--gpu': '24G,40G' says the VRAM twice"),
+        ("--gpu=", "'--gpu': '' names no graphics card; write how many (2), which (RTX3080), how large (24G)"),
+        ("--vram=24", "'--vram': '24' is no memory of a graphics card; write for example 24G"),
+    ],
+)
+def test_cards_that_are_none_are_told_before_anything_is_sent(
+    daemon: FakeDaemon, capfd: pytest.CaptureFixture[str], option: str, words: str
+) -> None:
+    assert main(["run", option, "train.py"]) == 2
+    assert words in " ".join(capfd.readouterr().err.split())
+    assert daemon.asked == []
+
+
 def test_results_have_a_folder_of_their_own(daemon: FakeDaemon, tmp_path: Path) -> None:
     assert main(["run", "train.py"]) == 0
     request = sent(daemon)

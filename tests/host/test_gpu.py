@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pytest
+from cards_lab import compile_driver
 
 from homie_core.host.gpu import Gpus
 
@@ -30,17 +30,7 @@ Look = Callable[[str], tuple[list[list[object]], str]]
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Compile a driver library; returns its folder."""
-    if not shutil.which("gcc"):
-        pytest.skip("no gcc to make a driver library with; install gcc and libc6-dev")
-
-    def compile_with(*flags: str) -> Path:
-        folder = tmp_path_factory.mktemp("driver")
-        library, source = folder / "libnvidia-ml.so.1", Path(__file__).with_name("fake_nvml.c")
-        command = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", *flags, "-o", library, source]
-        subprocess.run(command, check=True, timeout=60)
-        return folder
-
-    return compile_with
+    return lambda *flags: compile_driver(tmp_path_factory.mktemp("driver"), *flags)
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""Jobs ask for cards by number, name and memory: who gets which, who waits, who is refused."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+from cards_lab import card, pair_with_cards
+from pair import Pair
+
+from homie_core.client import Client, new_job_id, request_for_script
+from homie_core.model.control import JobEvent, Placed
+from homie_core.model.event import Ended, Output, Queued, Started
+from homie_core.model.gpu import parse_gpu
+from homie_core.model.job import Ask
+
+MINE = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    cards = (
+        card("GPU-small", "NVIDIA GeForce RTX 3080", 10, 9),
+        card("GPU-large", "NVIDIA A100-SXM4-40GB", 40, 39),
+    )
+    share = {"container_cpu_limit": "0.2", "container_memory_limit": "64m"}
+    with pair_with_cards(tmp_path_factory.mktemp("driver"), *cards, **share) as pair:
+        yield pair
+
+
+@pytest.mark.parametrize(
+    ("options", "cards"),
+    [
+        ("--gpu", "GPU-large"),
+        ("--gpu=rtx3080", "GPU-small"),
+        ("--gpu=8G", "GPU-small"),
+        ("--vram 24G", "GPU-large"),
+        ("--gpu=2", "GPU-small,GPU-large"),
+        ("--cpus=0.1", "None"),
+    ],
+)
+def test_a_job_gets_the_cards_that_it_asks_for(run, options, cards):
+    done = run(MINE, options=options.split())
+    assert (done.returncode, sorted(done.stdout.strip().split(","))) == (0, sorted(cards.split(",")))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--gpu=H100", "desk: has no H100, but RTX 3080 (10 GB), A100-SXM4-40GB (40 GB)"),
+        ("--vram 80G", "desk: has no GPU with 80 GB of VRAM, but RTX 3080 (10 GB), A100-SXM4-40GB (40 GB)"),
+        ("-n desk --gpu=A100:2,40G", "desk: has 1 A100 with 40 GB of VRAM, not 2"),
+        ("--gpu=3", "desk: has 2 GPUs, not 3"),
+    ],
+)
+def test_cards_that_nobody_has_are_refused_with_those_that_are_there(run, options, words):
+    done = run(MINE, options=options.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"no peer can take this job. {words}. Ask for less with --gpu or --vram, or see `homie peers`" in (
+        " ".join(done.stderr.split())
+    )
+
+
+def taken_on_desk(pair: Pair) -> list[str]:
+    (desk,) = pair.laptop.peers()
+    return [card["name"] for card in desk["gpus"] if card["taken"]]
+
+
+def test_a_card_that_is_taken_is_nobody_elses_and_is_waited_for(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hold.py").write_text("print('on', flush=True)\nimport time\ntime.sleep(30)\n")
+    (tmp_path / "mine.py").write_text(MINE)
+    client = Client(pair.laptop.home)
+
+    def news_of(spec):
+        request = request_for_script(
+            "mine.py", results=tmp_path, job=new_job_id(), ask=Ask(gpu=parse_gpu(spec)), node="desk"
+        )
+        return client.run(request)
+
+    with pair.laptop.popen("run", "--gpu", "hold.py", stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "on\n"
+        until = time.monotonic() + 20
+        while not (taken := taken_on_desk(pair)) and time.monotonic() < until:
+            continue
+        assert taken == ["NVIDIA A100-SXM4-40GB"], "told by heartbeats"
+        assert "NVIDIA A100-SXM4-40GB (taken)" in pair.laptop.homie("peers").stdout
+
+        told = list(news_of("1"))
+        (placed,) = [news for news in told if isinstance(news, Placed)]
+        assert placed.why == "RTX 3080, 9.0 GB of VRAM free"
+        events = [news.record.event for news in told if isinstance(news, JobEvent)]
+        assert [event.gpus for event in events if isinstance(event, Started)] == [("NVIDIA GeForce RTX 3080",)]
+        assert b"".join(event.data for event in events if isinstance(event, Output)) == b"GPU-small\n"
+
+        events = (news.record.event for news in news_of("A100") if isinstance(news, JobEvent))
+        assert next(event.reason for event in events if isinstance(event, Queued)) == "waits for 1 A100"
+        (mine,) = [job.id for job in client.status().jobs if job.title == "hold.py"]
+        client.stop(mine)
+        assert next(event.gpus for event in events if isinstance(event, Started)) == ("NVIDIA A100-SXM4-40GB",)
+        assert next(event.outcome.status for event in events if isinstance(event, Ended)) == 0
