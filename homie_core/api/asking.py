@@ -6,7 +6,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from homie_core.client import Client, ensure_daemon, wait_for_peers
 from homie_core.home import home
-from homie_core.model.gpu import GpuAsk
+from homie_core.model.gpu import GpuAsk, parse_gpu, parse_vram, with_vram
 from homie_core.model.job import Ask
 from homie_core.model.peer import Peer
 from homie_core.model.quantity import parse_duration, parse_size
@@ -19,8 +19,10 @@ class Options(TypedDict, total=False):
 
     node: str | None
     """Name of the machine, or the beginning of its id; left out: the best one that is free."""
-    gpu: bool | int
-    """Whether it needs a GPU, or how many."""
+    gpu: bool | int | str
+    """Whether it needs a graphics card, how many, or which: `"RTX3080"`, `"24G"`, `"A100:2,40G"`."""
+    vram: str | int | None
+    """Memory that each card has at least, as `"24G"` or in bytes; alone it asks for one card."""
     cpus: float | None
     """Cores; left out: as many as a job may have there."""
     ram: str | int | None
@@ -48,10 +50,16 @@ def where(**options: Unpack[Options]) -> Where:
         ask=Ask(
             cpus=options.get("cpus"),
             memory=_read("ram", parse_size, options.get("ram")),
-            gpu=GpuAsk(count=int(gpu)) if (gpu := options.get("gpu", 0)) else None,
+            gpu=with_vram(
+                _read("gpu", _cards, options.get("gpu")), _read("vram", parse_vram, options.get("vram"))
+            ),
         ),
         timeout=_read("timeout", parse_duration, options.get("timeout")),
     )
+
+
+def _cards(gpu: bool | int | str) -> GpuAsk | None:
+    return (GpuAsk() if gpu is True else parse_gpu(str(gpu))) if gpu else None
 
 
 def _read(name: str, parse: Callable[[Any], T], value: object) -> T | None:

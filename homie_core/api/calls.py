@@ -24,8 +24,8 @@ NOBODY = NoPeer, DaemonUnreachable, ConfigError
 def run(function: Callable[..., T], *args: Any, **options: Unpack[Options]) -> T:
     """Run `function(*args)` on a peer, and return its value; what it prints is shown as it comes.
 
-    Options: `node`, `gpu`, `cpus`, `ram`, `timeout`. Raises RemoteError if the function fails, HomieError if
-    it cannot be run. For keyword arguments: `remote(function)(*args, **keywords)`.
+    Options: `node`, `gpu`, `vram`, `cpus`, `ram`, `timeout`. Raises RemoteError if the function fails,
+    HomieError if it cannot be run. For keyword arguments: `remote(function)(*args, **keywords)`.
     """
     return _finished(_sent(function, args, {}, where(**options), printer()))
 

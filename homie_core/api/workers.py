@@ -72,8 +72,7 @@ def places(peers: Iterable[Peer], where: Where, taken: Iterable[str] = ()) -> li
             continue
         fit = min(int(has.free_cpus / cpus + 1e-9), has.free_memory // memory)
         if ask.gpu:
-            free = sum(ask.gpu.fits(card) and not card.taken for card in has.gpus)
-            fit = min(fit, free // ask.gpu.count)
+            fit = min(fit, len(ask.gpu.free(has.gpus)) // ask.gpu.count)
         rooms[peer.id] = fit - held[peer.id]
     return [id for turn in range(max(rooms.values(), default=0)) for id, fit in rooms.items() if turn < fit]
 

@@ -15,9 +15,7 @@ def pick(cards: Iterable[Gpu], ask: GpuAsk) -> tuple[Gpu, ...]:
     Who says how much memory gets the smallest that have it, so that larger ones are left for those who need
     them; who does not, those with the most memory free. Cards whose memory others use come last.
     """
-    free = sorted(
-        (card for card in cards if not card.taken and ask.fits(card)), key=lambda card: _order(card, ask)
-    )
+    free = sorted(ask.free(cards), key=lambda card: _order(card, ask))
     return tuple(free[: ask.count]) if len(free) >= ask.count else ()
 
 

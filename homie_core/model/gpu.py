@@ -1,6 +1,7 @@
 """Which graphics cards a job asks for: `--gpu`, `--gpu=2`, `--gpu=24G`, `--gpu=RTX3080`, `--gpu=A100:2,40G`."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta
@@ -36,6 +37,10 @@ class GpuAsk(Frozen, frozen=True):
     def fits(self, card: Gpu) -> bool:
         """Return whether this card is of the kind that is asked for, taken or not."""
         return _letters(self.name) in _letters(card.name) and card.vram_total >= SOLD_AS * self.vram
+
+    def free(self, cards: Iterable[Gpu]) -> list[Gpu]:
+        """Return those of the cards that fit and that no job has."""
+        return [card for card in cards if self.fits(card) and not card.taken]
 
     def has_room(self, card: Gpu) -> bool:
         """Return whether nobody else uses the memory that is asked for of this card."""

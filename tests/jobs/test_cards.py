@@ -1,5 +1,6 @@
 """Jobs ask for cards by number, name and memory: who gets which, who waits, who is refused."""
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ import pytest
 from cards_lab import card, pair_with_cards
 from pair import Pair
 
+import homie_core as homie
+from homie_core.api.workers import close_all
 from homie_core.client import Client, new_job_id, request_for_script
 from homie_core.model.control import JobEvent, Placed
 from homie_core.model.event import Ended, Output, Queued, Started
@@ -44,6 +47,18 @@ def test_a_job_gets_the_cards_that_it_asks_for(run, options, cards):
     assert (done.returncode, sorted(done.stdout.strip().split(","))) == (0, sorted(cards.split(",")))
 
 
+def test_so_does_a_call(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOMIE_HOME", str(pair.laptop.home))
+    try:
+        assert homie.run(mine, gpu="a100", vram="24G") == "GPU-large"
+        assert homie.run(mine, vram="8G") == "GPU-small"
+        with pytest.raises(homie.HomieError, match="desk: has 1 A100, not 2"):
+            homie.run(mine, gpu="A100:2")
+    finally:
+        close_all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -59,6 +74,10 @@ def test_cards_that_nobody_has_are_refused_with_those_that_are_there(run, option
     assert f"no peer can take this job. {words}. Ask for less with --gpu or --vram, or see `homie peers`" in (
         " ".join(done.stderr.split())
     )
+
+
+def mine() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def taken_on_desk(pair: Pair) -> list[str]:
