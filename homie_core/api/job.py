@@ -34,11 +34,16 @@ class Job(Generic[T]):
         read: Callable[[Given], T],
         *,
         labels: Sequence[str] = (),
+        gets: tuple[str, ...] = (),
         timeout: float | None = None,
         prints: Callable[[str, str], None] | None = None,
     ) -> None:
-        """`gives` are expressions, `labels` what errors call them; `prints` hears each text and its stream."""
+        """`gives` are expressions, `labels` what errors call them; `gets` patterns of files that it is to offer.
+
+        `prints` hears each text and its stream.
+        """
         self._code, self._gives, self._labels, self._read = code, tuple(gives), tuple(labels) or tuple(gives), read
+        self._gets = gets
         self._packed: Packed | None = packed
         self._timeout, self._prints = timeout, prints
         self._header = new_header()
@@ -204,7 +209,7 @@ class Job(Generic[T]):
             self,
             stdin=False,
             timeout=self._timeout,
-            wish=wish(packed, self._gives, parcel=parcel, pickles=session.trusted),
+            wish=wish(packed, self._gives, gets=self._gets, parcel=parcel, pickles=session.trusted),
             buffers=() if parcel else packed.buffers,
         )
 

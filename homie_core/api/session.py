@@ -3,6 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Self, Unpack
 
 from homie_core.api.asking import Options, where
@@ -10,6 +12,7 @@ from homie_core.api.calls import CALL, VALUE, only, packed_call
 from homie_core.api.console import announce, printer
 from homie_core.api.job import Job
 from homie_core.api.workers import open_worker
+from homie_core.client.files import checked_globs, fresh_folder
 from homie_core.client.values import Given, Packed
 
 
@@ -57,15 +60,33 @@ class Session:
 
     def pull(self, *expressions: str) -> Any:
         """Return the value of an expression there, or a tuple of those of several. Raises NotGiven."""
-        job: Job[Given] = Job("", Packed({}), expressions, lambda came: came, timeout=self._timeout)
+        job: Job[Given] = Job("", Packed({}), expressions, _came, timeout=self._timeout)
         came = self._do(job).result()
-        came.check()
         values = tuple(came.values[expression] for expression in expressions)
         return values[0] if len(values) == 1 else values
 
-    def put(self, *files: str) -> None:
-        """Copy files and folders into its folder, at their relative paths; else at their names."""
-        self._worker.session.put(files, announce, lambda _: None)
+    def put(self, *globs: str) -> None:
+        """Copy files, folders and what patterns find into its folder: to their relative paths, or to their names.
+
+        Raises CannotSend for what is not there, or a pattern that finds nothing.
+        """
+        self._worker.session.put(globs, announce, lambda _: None)
+
+    def get(self, glob: str, into: str | Path | None = None) -> list[Path]:
+        """Bring the files in its folder that a pattern finds, and return where they are now, in their order.
+
+        They keep their relative paths below `into`, or below a new folder in `homie-results`; a file that is there
+        already stays as it is, and what came gets another name. Raises NotGiven if there are none, HomieError.
+        """
+        job: Job[Given] = Job("", Packed({}), (), _came, gets=checked_globs([glob]), timeout=self._timeout)
+        came = self._do(job).result()
+        for note in came.notes:
+            announce(f"not taken: {note}")
+        with fresh_folder(self.name) if into is None else nullcontext(Path(into)) as folder:
+            delivered = self._worker.session.fetch(came.files, folder, lambda _: None)
+        for note in delivered.notes:
+            announce(note)
+        return [folder / name for name in delivered.files]
 
     def restart(self) -> None:
         """Begin anew in the same folder, without variables."""
@@ -120,3 +141,8 @@ class Session:
 
 def _nothing(came: Given) -> None:
     came.check()
+
+
+def _came(came: Given) -> Given:
+    came.check()
+    return came

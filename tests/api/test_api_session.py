@@ -58,6 +58,37 @@ def test_files_are_put_into_its_folder(session, tmp_path):
         session.put(str(tmp_path / "none.txt"))
 
 
+def test_patterns_of_files_go_and_come(session, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv", "c.txt"):
+        (tmp_path / name).write_text(name)
+    session.put("*.csv")
+    session.run("import os; os.makedirs('out/deep'); os.symlink('/etc/passwd', 'out/passwd')")
+    session.run("[open(f'out/deep/{n}', 'w').write(n) for n in sorted(os.listdir('.')) if n.endswith('.csv')]")
+    there = tmp_path / "homie-results" / "work-1" / "out" / "deep"
+    assert session.get("out") == [there / "a.csv", there / "b.csv"]
+    assert (there / "b.csv").read_text() == "b.csv"
+    assert "homie: not taken: out/passwd: a link that leads out" in capsys.readouterr().err
+    (tmp_path / "a.csv").write_text("mine")
+    (came,) = session.get("a*", into=".")
+    assert (came.read_text(), came.name[:6], Path("a.csv").read_text()) == ("a.csv", "a.csv.", "mine")
+    assert "a.csv exists already and was kept" in capsys.readouterr().err
+    for glob, why in (("*.pt", r"\*\.pt cannot come from desk: no file matches"), ("/etc/*", "such as 'out/")):
+        with pytest.raises(homie.HomieError, match=why):
+            session.get(glob, into="new")
+    with pytest.raises(homie.HomieError, match=r"no file matches \*\.pt"):
+        session.put("*.pt")
+    assert not Path("new").exists()
+
+
+def test_files_come_while_others_go_on(session, tmp_path):
+    session.run("open('big', 'wb').write(bytes(20_000_000))")
+    after = [session.submit(lambda data: data, bytes(3_000_000)) for _ in range(2)]
+    (came,) = session.get("big", into=tmp_path)
+    assert came.stat().st_size == 20_000_000
+    assert [len(job.result()) for job in after] == [3_000_000] * 2
+
+
 def test_an_error_leaves_it_as_it_was(session):
     with pytest.raises(homie.RemoteError) as caught:
         session.run("b = 1\nundefined_name")
