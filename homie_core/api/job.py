@@ -127,7 +127,7 @@ class Job(Generic[T]):
 
     def _end(self, session: Session) -> None:
         with suppress(HomieError):
-            if session.begun or not self._killable:
+            if session.started.is_set() or not self._killable:
                 session.interrupt()
                 with suppress(Exception, CancelledError):
                     self.future.exception(MERCY)

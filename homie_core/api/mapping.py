@@ -128,7 +128,19 @@ class Map(Generic[U]):
     def _widen(self, pool: Pool) -> None:
         """Have as many workers as there is room for, while the first ones work."""
         while self._left and (worker := pool.more()):
+            if worker.session.started.is_set():
+                self._add(worker, pool)
+            else:
+                threading.Thread(target=self._await, args=(worker, pool), name="homie map", daemon=True).start()
+
+    def _await(self, worker: Worker, pool: Pool) -> None:
+        """Let a worker take part once it runs: until then the others are quicker."""
+        while self._left and not worker.session.started.wait(0.1):
+            pass
+        if self._left:
             self._add(worker, pool)
+        else:
+            pool.give_back(worker)
 
     def _add(self, worker: Worker, pool: Pool) -> None:
         feeder = Feeder(self, worker, pool)

@@ -21,7 +21,7 @@ from homie_core.model.peer import Peer, Standing
 KEEP = 60.0
 """Seconds for which a worker without work stays: its peer cannot lend meanwhile what it holds."""
 NEWS = 5.0
-"""Seconds until what a new worker holds has been heard from its peer."""
+"""Seconds until what a worker holds has been heard from its peer."""
 GOODBYE = 3.0
 """Seconds that the end of this process waits for the end of its workers."""
 
@@ -31,7 +31,8 @@ class Worker:
 
     def __init__(self, session: Session, console: Console) -> None:
         self.session, self.console = session, console
-        self.opened = time.monotonic()
+        self.taken = time.monotonic()
+        """When it was last given work: it lends nothing of what it holds then, but rests without."""
         self.loaded: object = None
         """Whose function it holds."""
 
@@ -57,7 +58,7 @@ def open_worker(where: Where, title: str, home_client: Client | None = None) -> 
 def places(peers: Iterable[Peer], where: Where, taken: Iterable[str] = ()) -> list[str]:
     """Return the ids of the peers that have room now, each once for each worker, taking turns.
 
-    `taken` are the peers of workers that are too new for their peers to have told of them.
+    `taken` are the peers of workers that work for so short a time that their peers have not told of them.
     """
     ask, held = where.ask, Counter(taken)
     rooms: dict[str, int] = {}
@@ -147,6 +148,7 @@ class Pool:
 
     def _keep(self, worker: Worker) -> Worker | None:
         if worker.session.alive:
+            worker.taken = time.monotonic()
             self._busy.add(worker)
             return worker
         return None
@@ -156,7 +158,7 @@ class Pool:
         if not self._busy:
             return self._open(self.where)
         mine = client()
-        young = [worker for worker in self._busy if time.monotonic() - worker.opened < NEWS]
+        young = [worker for worker in self._busy if time.monotonic() - worker.taken < NEWS]
         free = places(mine.peers(), self.where, [worker.session.peer_id for worker in young])
         with suppress(HomieError):  # somebody was quicker
             return self._open(Where(free[0], self.where.ask, self.where.timeout), mine) if free else None

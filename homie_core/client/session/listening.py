@@ -39,8 +39,10 @@ class Listening:
         """What came back at its end."""
         self.closed = threading.Event()
         """Set when nothing more will be heard."""
-        self._placing, self._started = threading.Event(), threading.Event()
-        """Set when it is known where it is, and when it runs; both, when it has ended."""
+        self.started = threading.Event()
+        """Set when it runs, past every queue; and when it has ended."""
+        self._placing = threading.Event()
+        """Set when it is known where it is; and when it has ended."""
         self._waiting: dict[str, Reader] = {}
         self._replies: dict[str, dict[str, Any]] = {}
         self._given: dict[str, Message] = {}
@@ -60,11 +62,6 @@ class Listening:
         """Whether it can still be told things, as far as is known."""
         return self.over is None and self.lost is None
 
-    @property
-    def begun(self) -> bool:
-        """Whether it is past every queue."""
-        return self._started.is_set()
-
     def _listen(self, channel: Channel) -> None:
         try:
             for news in channel.news():
@@ -76,7 +73,7 @@ class Listening:
         finally:
             self._tell_all()
             self._placing.set()
-            self._started.set()
+            self.started.set()
             self._output.close()
             self.closed.set()
 
@@ -126,7 +123,7 @@ class Listening:
             case event.Started():
                 self.gpus = tuple("".join(filter(str.isprintable, short_name(name))) for name in what.gpus)
                 self._progress("")
-                self._started.set()
+                self.started.set()
             case event.Restarted():
                 self._unpacker = Unpacker()
                 self._output.close()

@@ -105,7 +105,7 @@ class Session(Listening):
         """Send values ahead of their cell, as soon as it runs; `Sent` or `Broken` comes into the reader."""
 
         def send() -> None:
-            self._started.wait()
+            self.started.wait()
             if not self.alive:
                 self._tell_all()
                 return
@@ -197,7 +197,7 @@ class Session(Listening):
 
     def end(self) -> None:
         """End it, begun or not; `closed` is set when that is done."""
-        if self._started.is_set():
+        if self.started.is_set():
             self.finish()
         else:
             self._client.stop(self.job)  # what is told on the channel would wait for it to begin
