@@ -80,9 +80,14 @@ class Offer:
             held=self._held,
         )
 
+    @property
+    def _gives_cards(self) -> bool:
+        return self._backend is None or self._backend.cards
+
     async def watch_gpus(self) -> None:
         """Look at the cards again; the driver may take its time, so in a thread."""
-        self.admission.cards = await asyncio.to_thread(self._gpus.read)
+        cards = await asyncio.to_thread(self._gpus.read)
+        self.admission.cards = cards if self._gives_cards else ()
 
     async def prepare(self, node: PeerId, hosting: Hosting, announce: Callable[[], None]) -> None:
         """Get the sandbox ready, open the doors and announce it; look again for one, and then for a better one."""
@@ -150,6 +155,9 @@ class Offer:
         """Say what jobs run in, and take them."""
         self._backend, self.sandbox, self._reported = choice.backend, choice.backend.name, set()
         self._held = abridge(choice.verdict.holds)
+        if self.admission.cards and not self._gives_cards:
+            log.warning("graphics cards are not lent: %s gives none to jobs; install Docker", choice.backend.name)
+            self.admission.cards = ()
         if choice.verdict.isolated:
             self.limits = str(choice.verdict)
         else:

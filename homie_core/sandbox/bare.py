@@ -26,6 +26,7 @@ class Bare:
     def __init__(self) -> None:
         self.name = f"NO SANDBOX (python {platform.python_version()})"
         self.uid, self.gid = os.getuid(), os.getgid()
+        self.cards = True
 
     async def prepare(self, report: Callable[[str], None]) -> Interpreter:
         """Say which Python jobs will have."""

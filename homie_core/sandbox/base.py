@@ -93,6 +93,10 @@ class Backend(Protocol):
     """Owner, on the host, of the files that a job may write."""
     gid: int
 
+    @property
+    def cards(self) -> bool:
+        """Whether a sandbox can be given graphics cards."""
+
     async def prepare(self, report: Callable[[str], None]) -> Interpreter:
         """Get ready (pull an image, say); tell progress in short phrases. Raises SandboxError."""
 

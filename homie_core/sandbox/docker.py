@@ -92,6 +92,11 @@ class Docker:
         self.uid, self.gid = now.here.uid, now.here.gid
         return now.interpreter
 
+    @property
+    def cards(self) -> bool:
+        """Whether this kind of engine gives graphics cards to its containers; true after `prepare`."""
+        return self._dialect.cards
+
     def promises(self) -> dict[str, Holds]:
         """Return what is known of limits beside what the self-test sees; true after `prepare`."""
         if self._prepared.limited:
@@ -101,7 +106,7 @@ class Docker:
 
     async def create(self, box: Box) -> "DockerSandbox":
         """Make the container of one job."""
-        if box.limits.gpus and not self._dialect.cards:
+        if box.limits.gpus and not self.cards:
             raise SandboxError(
                 f"sandboxes of {self._dialect.kind} get no graphics cards; install Docker to lend them"
             )

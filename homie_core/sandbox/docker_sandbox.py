@@ -10,6 +10,8 @@ from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import End
 from homie_core.sandbox.engine import Engine, Gone, NoContainer
 
+NO_DRIVER = "could not select device driver"
+"""What an engine says that was not set up for graphics cards."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at a job whose memory no engine limits, or at one that cannot be removed yet."""
 REMOVALS = 100
@@ -37,8 +39,10 @@ class DockerSandbox:
                 found = await self._engine.call(self._engine.client.inspect_container, self._container)
                 watch = self._watch(found["State"]["Pid"])
                 self._watching = asyncio.create_task(watch, name=f"watch {self._container[:12]}")
-        except BaseException:
+        except BaseException as error:
             streams[1].close()
+            if isinstance(error, SandboxError) and NO_DRIVER in str(error):
+                raise SandboxError(f"{error}; on that machine the NVIDIA Container Toolkit is missing") from error
             raise
         return streams
 

@@ -13,7 +13,7 @@ from homie_core.config import Config
 from homie_core.daemon import offer as offering
 from homie_core.daemon.offer import Offer
 from homie_core.model.errors import SandboxError
-from homie_core.model.peer import Holds
+from homie_core.model.peer import Gpu, Holds
 from homie_core.sandbox import choose as choosing
 from homie_core.sandbox.base import Interpreter
 from homie_core.sandbox.selftest import Verdict
@@ -24,6 +24,7 @@ class Engine:
 
     def __init__(self, name: str, trouble: str = "") -> None:
         self.name, self.trouble, self.tries, self.open = name, trouble, 0, 0
+        self.cards = name == "docker"
 
     async def prepare(self, report: Callable[[str], None]) -> Interpreter:
         self.tries += 1
@@ -105,6 +106,28 @@ async def test_a_better_sandbox_that_comes_later_is_taken_when_no_job_is_here(
     await asyncio.gather(task, return_exceptions=True)
     await offer.close()
     assert docker.open == 0
+
+
+async def test_cards_are_offered_where_the_sandbox_can_be_given_them(
+    kinds: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cards = (Gpu(name="RTX 3080", uuid="GPU-1", vram_total=10, vram_free=9),)
+    monkeypatch.setattr(offering, "Gpus", lambda: SimpleNamespace(read=lambda: cards))
+    docker, _ = kinds
+    offer = Offer(tmp_path, Config(name="desk", group_secret="x"))
+    task = asyncio.create_task(offer.prepare("n" * 64, Hosting(), lambda: None))  # type: ignore[arg-type]
+    await until(lambda: offer.sandbox == "bubblewrap")
+    assert offer.capacity().gpus == ()
+    assert "graphics cards are not lent: bubblewrap gives none to jobs; install Docker" in caplog.text
+    await offer.watch_gpus()
+    assert offer.capacity().gpus == ()
+    docker.trouble = ""
+    await until(lambda: offer.sandbox == "docker")
+    await offer.watch_gpus()
+    assert offer.capacity().gpus == cards
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await offer.close()
 
 
 async def test_a_reason_is_logged_when_it_changes(

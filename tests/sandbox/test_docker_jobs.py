@@ -157,7 +157,9 @@ async def test_a_card_that_the_engine_cannot_give_fails_at_start(lab: Lab) -> No
     box = lab.box("print(1)", Limits(cpus=1, memory=64 << 20, timeout=5, gpus=("GPU-1",)))
     sandbox = await lab.backend.create(box)
     try:
-        with pytest.raises(SandboxError, match="could not select device driver"):
+        with pytest.raises(
+            SandboxError, match=r"could not select device driver.*; on that machine the NVIDIA Container Toolkit"
+        ):
             await sandbox.start()
     finally:
         await sandbox.remove()

@@ -59,6 +59,7 @@ class Bubblewrap:
     def __init__(self, folder: Path, use_cgroups: bool = True) -> None:
         root = os.getuid() == 0
         self.name = "bubblewrap"
+        self.cards = False
         self.uid = JOB_UID if root else os.getuid()
         self.gid = JOB_UID if root else os.getgid()
         self._folder = folder
