@@ -1,9 +1,11 @@
 """Jobs ask for cards by number, name and memory: who gets which, who waits, who is refused."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cards_lab import card, pair_with_cards
@@ -17,6 +19,8 @@ from homie_core.model.event import Ended, Output, Queued, Started
 from homie_core.model.gpu import parse_gpu
 from homie_core.model.job import Ask
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
+COMMANDS = re.findall(r"^\$ homie (run (?:--gpu|--vram).*train\.py)", README, re.MULTILINE)
 MINE = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
 
 
@@ -25,6 +29,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     cards = (
         card("GPU-small", "NVIDIA GeForce RTX 3080", 10, 9),
         card("GPU-large", "NVIDIA A100-SXM4-40GB", 40, 39),
+        card("GPU-huge", "NVIDIA A100-SXM4-80GB", 80, 79),
     )
     share = {"container_cpu_limit": "0.2", "container_memory_limit": "64m"}
     with pair_with_cards(tmp_path_factory.mktemp("driver"), *cards, **share) as pair:
@@ -34,11 +39,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.mark.parametrize(
     ("options", "cards"),
     [
-        ("--gpu", "GPU-large"),
+        ("--gpu", "GPU-huge"),
         ("--gpu=rtx3080", "GPU-small"),
         ("--gpu=8G", "GPU-small"),
         ("--vram 24G", "GPU-large"),
-        ("--gpu=2", "GPU-small,GPU-large"),
+        ("--gpu=2", "GPU-huge,GPU-large"),
+        ("--gpu=2,8G", "GPU-small,GPU-large"),
         ("--cpus=0.1", "None"),
     ],
 )
@@ -47,14 +53,21 @@ def test_a_job_gets_the_cards_that_it_asks_for(run, options, cards):
     assert (done.returncode, sorted(done.stdout.strip().split(","))) == (0, sorted(cards.split(",")))
 
 
+@pytest.mark.parametrize(("command", "count"), list(zip(COMMANDS, (1, 2, 1, 1, 2), strict=True)))
+def test_the_readmes_commands_run_as_they_stand(pair, tmp_path, command, count):
+    (tmp_path / "train.py").write_text(MINE)
+    done = pair.laptop.homie(*command.split(), cwd=tmp_path)
+    assert len(done.stdout.split(",")) == count
+
+
 def test_so_does_a_call(pair, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOMIE_HOME", str(pair.laptop.home))
     try:
         assert homie.run(mine, gpu="a100", vram="24G") == "GPU-large"
         assert homie.run(mine, vram="8G") == "GPU-small"
-        with pytest.raises(homie.HomieError, match="desk: has 1 A100, not 2"):
-            homie.run(mine, gpu="A100:2")
+        with pytest.raises(homie.HomieError, match="desk: has 2 A100, not 3"):
+            homie.run(mine, gpu="A100:3")
     finally:
         close_all()
 
@@ -62,10 +75,14 @@ def test_so_does_a_call(pair, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--gpu=H100", "desk: has no H100, but RTX 3080 (10 GB), A100-SXM4-40GB (40 GB)"),
-        ("--vram 80G", "desk: has no GPU with 80 GB of VRAM, but RTX 3080 (10 GB), A100-SXM4-40GB (40 GB)"),
-        ("-n desk --gpu=A100:2,40G", "desk: has 1 A100 with 40 GB of VRAM, not 2"),
-        ("--gpu=3", "desk: has 2 GPUs, not 3"),
+        ("--gpu=H100", "desk: has no H100, but RTX 3080 (10 GB), A100-SXM4-40GB (40 GB), A100-SXM4-80GB (80 GB)"),
+        (
+            "--gpu=rtx,24G",
+            "desk: has no rtx with 24 GB of VRAM, but RTX 3080 (10 GB), A100-SXM4-40GB (40 GB), "
+            "A100-SXM4-80GB (80 GB)",
+        ),
+        ("-n desk --gpu=A100:2,80G", "desk: has 1 A100 with 80 GB of VRAM, not 2"),
+        ("--gpu=4", "desk: has 3 GPUs, not 4"),
     ],
 )
 def test_cards_that_nobody_has_are_refused_with_those_that_are_there(run, options, words):
@@ -97,12 +114,12 @@ def test_a_card_that_is_taken_is_nobody_elses_and_is_waited_for(pair, tmp_path, 
         )
         return client.run(request)
 
-    with pair.laptop.popen("run", "--gpu", "hold.py", stdout=subprocess.PIPE, text=True) as holder:
+    with pair.laptop.popen("run", "--gpu=A100:2", "hold.py", stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "on\n"
         until = time.monotonic() + 20
         while not (taken := taken_on_desk(pair)) and time.monotonic() < until:
             continue
-        assert taken == ["NVIDIA A100-SXM4-40GB"], "told by heartbeats"
+        assert taken == ["NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-80GB"], "told by heartbeats"
         assert "NVIDIA A100-SXM4-40GB (taken)" in pair.laptop.homie("peers").stdout
 
         told = list(news_of("1"))
@@ -116,5 +133,5 @@ def test_a_card_that_is_taken_is_nobody_elses_and_is_waited_for(pair, tmp_path, 
         assert next(event.reason for event in events if isinstance(event, Queued)) == "waits for 1 A100"
         (mine,) = [job.id for job in client.status().jobs if job.title == "hold.py"]
         client.stop(mine)
-        assert next(event.gpus for event in events if isinstance(event, Started)) == ("NVIDIA A100-SXM4-40GB",)
+        assert next(event.gpus for event in events if isinstance(event, Started)) == ("NVIDIA A100-SXM4-80GB",)
         assert next(event.outcome.status for event in events if isinstance(event, Ended)) == 0
