@@ -134,7 +134,9 @@ def test_closed_it_is_over_and_says_so(module_env, tmp_path, monkeypatch):
         session.run("open('made.txt', 'w').write('by a session')")
         running = session.submit(time.sleep, 1000)
     assert repr(session) == "<Session short on desk, over>"
-    assert running.exception(20).ename == "KeyboardInterrupt"
+    assert isinstance(
+        running.exception(20), (homie.RemoteError, homie.HomieError)
+    )  # it may hear of the end or not
     with pytest.raises(homie.HomieError):
         session.run("1")
     session.close()
