@@ -6,9 +6,10 @@ import click
 
 from homie_core.cli.follow import follow
 from homie_core.cli.parameters import CORES, DURATION, GPU, JOB, NODE, SIZE, VRAM, TakesGpu
-from homie_core.cli.render import hint
+from homie_core.cli.render import hint, say
 from homie_core.cli.screen import Screen
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_script, wait_for_peers
+from homie_core.client.leaving import in_words, leaving_with
 from homie_core.home import home
 from homie_core.model.errors import HomieError
 from homie_core.model.gpu import GpuAsk, with_vram
@@ -36,6 +37,7 @@ from homie_core.model.names import JobId
     "-o", "--output", "results", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the files that come back (default: homie-results/JOB).",
 )  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only say which machine, why, and what would leave this one.")
 @click.argument("script", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def run(
@@ -47,6 +49,7 @@ def run(
     ram: int | None,
     timeout: float | None,
     results: Path | None,
+    dry_run: bool,
     script: str,
     args: tuple[str, ...],
 ) -> int:
@@ -72,6 +75,10 @@ def run(
     client, started = ensure_daemon(home())
     if started:
         wait_for_peers(client)
+    if dry_run:
+        plan = client.plan(request)
+        say(in_words(plan.takes, plan.cannot, leaving_with(plan)))
+        return 0
     return follow(client, job, client.run(request), Screen())
 
 

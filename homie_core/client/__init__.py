@@ -3,7 +3,8 @@
 control.py  one method per request of the control API     start.py   start the daemon if it does not run
 request.py  from a script or session and its files to a request
 channel.py  the line to a session                session/   its cells           values/    what goes and comes back
-files/      which files are meant                        interrupts.py  Ctrl-C: stop, then detach
+files/      which files are meant                        leaving.py  what would leave this machine
+interrupts.py  Ctrl-C: stop, then detach
 words.py    how a job ended, in a sentence
 safe_text.py  what a job wrote, made harmless for terminals
 """

@@ -19,6 +19,7 @@ from homie_core.model.control import (
     FetchRequest,
     JobEvent,
     News,
+    Plan,
     PutRequest,
     Refused,
     RunRequest,
@@ -110,6 +111,10 @@ class Client:
         """
         return self._news("POST", "/v1/runs", request)
 
+    def plan(self, request: RunRequest) -> Plan:
+        """Return what would become of it; nothing leaves this machine. Raises NoPeer if nobody could take it."""
+        return wire.decode(self._ask("POST", "/v1/plan", request, in_time=False), Plan)  # it hashes the files
+
     def follow(self, job: JobId, after: int, results: Path) -> Iterator[News]:
         """Yield what happened to a job of mine after its record number `after`, until its end."""
         return self._news("GET", f"/v1/runs/{job}?after={after}&results={quote(str(results), safe='')}")
@@ -161,9 +166,10 @@ class Client:
         """Ask the daemon to end; it answers before it does."""
         self._ask("POST", "/v1/shutdown")
 
-    def _ask(self, method: str, path: str, body: object = None) -> bytes:
+    def _ask(self, method: str, path: str, body: object = None, *, in_time: bool = True) -> bytes:
         payload = None if body is None else wire.encode(body)
-        with self._open(method, path, payload, self._timeout) as response, self._translated():
+        timeout = self._timeout if in_time else None
+        with self._open(method, path, payload, timeout) as response, self._translated():
             return response.read(wire.MAX_MESSAGE + 1)
 
     def _news(self, method: str, path: str, body: object = None) -> Iterator[News]:

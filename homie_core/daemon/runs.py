@@ -27,6 +27,7 @@ from homie_core.model.control import (
     JobView,
     News,
     Placed,
+    Plan,
     PutRequest,
     RunRequest,
     Unreachable,
@@ -77,6 +78,10 @@ class Runs:
         sent = submitting.result()
         async for news in self._relay(sent, 0, request.results, outbox):
             yield news
+
+    async def plan(self, request: RunRequest) -> Plan:
+        """Return what would become of a job; nothing leaves this machine."""
+        return await Submitter(self.journal, self.links, self.wall).plan(request)
 
     async def follow(
         self, job: JobId, after: int, results: str | None, outbox: Outbox | None = None

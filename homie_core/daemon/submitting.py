@@ -10,12 +10,14 @@ from pathlib import Path
 
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
-from homie_core.engine.placement import choose
-from homie_core.model.control import Placed, PutRequest, RunRequest, Source
+from homie_core.engine.placement import choose, refused
+from homie_core.model.control import Candidate, Placed, Plan, PutRequest, RunRequest, Source
 from homie_core.model.errors import PeerRefused, PeerUnreachable, TransferError
 from homie_core.model.job import FileRef, JobSpec
 from homie_core.model.names import Digest, FileName, JobId
+from homie_core.model.peer import Peer
 from homie_core.model.session import Place
+from homie_core.model.wire import encode
 from homie_core.net.http import CHUNK
 from homie_core.net.link import Link, read_chunks
 from homie_core.store.journal import Journal, Sent
@@ -42,15 +44,7 @@ class Submitter:
         """
         if self.journal.sent(request.id):
             raise PeerRefused(f"job {request.id} was submitted before; see it with `homie attach {request.id}`")
-        refs = await asyncio.to_thread(_hash_all, request.files)
-        spec = JobSpec(
-            id=request.id,
-            kind=request.kind,
-            entry=request.entry,
-            files=refs,
-            args=request.args,
-            ask=request.ask,
-        )
+        spec = await _spec(request)
         reasons = []
         for peer, why in choose(self.links.peers(), request.ask, request.node):
             title = request.title or request.entry or "session"
@@ -63,9 +57,21 @@ class Submitter:
                 reasons.append(str(error))
                 continue
             placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, trusted=peer.trusted))
-            await self._upload(link, spec.id, refs, request.files, frozenset(accepted.missing), meter)
+            await self._upload(link, spec.id, spec.files, request.files, frozenset(accepted.missing), meter)
             return sent
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
+
+    async def plan(self, request: RunRequest) -> Plan:
+        """Return what `submit` would do with this request."""
+        peers, ask, node = self.links.peers(), request.ask, request.node
+        takes = choose(peers, ask, node)
+        spec = await _spec(request)
+        return Plan(
+            takes=_candidates(takes),
+            cannot=_candidates(refused(peers, ask, node)),
+            offer=len(encode(spec)),
+            files=spec.files,
+        )
 
     async def put(self, sent: Sent, request: PutRequest, meter: Meter) -> None:
         """Bring files to a session."""
@@ -98,6 +104,21 @@ class Submitter:
                     if attempt == TRIES:
                         raise
                     log.info("upload of %s broke, trying again: %s", ref.name, error)
+
+
+async def _spec(request: RunRequest) -> JobSpec:
+    return JobSpec(
+        id=request.id,
+        kind=request.kind,
+        entry=request.entry,
+        files=await asyncio.to_thread(_hash_all, request.files),
+        args=request.args,
+        ask=request.ask,
+    )
+
+
+def _candidates(peers: list[tuple[Peer, str]]) -> tuple[Candidate, ...]:
+    return tuple(Candidate(peer=peer.name, id=peer.id, why=why, trusted=peer.trusted) for peer, why in peers)
 
 
 def _hash_all(sources: tuple[Source, ...]) -> tuple[FileRef, ...]:

@@ -32,6 +32,13 @@ def choose(peers: Iterable[Peer], ask: Ask, node: str | None = None) -> list[tup
     raise NoPeer(f"no peer can take this job. {reasons}. {advice}")
 
 
+def refused(peers: Iterable[Peer], ask: Ask, node: str | None = None) -> list[tuple[Peer, str]]:
+    """Return the peers that were considered and cannot take the job, each with the reason; as for `choose`."""
+    known = list(peers)
+    named = [find(known, node)] if node is not None else known
+    return [(peer, why) for peer in named if (why := obstacle(peer, ask))]
+
+
 def find(peers: Iterable[Peer], wanted: str) -> Peer:
     """Return the peer with this name, or whose id begins so; raise NoPeer if none or several do."""
     known = list(peers)

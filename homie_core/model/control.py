@@ -7,7 +7,7 @@ from msgspec import Meta
 from homie_core.model import errors
 from homie_core.model.errors import HomieError
 from homie_core.model.event import Record
-from homie_core.model.job import MAX_FILES, Ask, Kind, State, check_names
+from homie_core.model.job import MAX_FILES, Ask, FileRef, Kind, State, check_names
 from homie_core.model.names import FileName, GroupId, JobId, NodeName, PeerId
 from homie_core.model.peer import Bytes, Port
 from homie_core.model.session import Offered
@@ -47,6 +47,27 @@ class RunRequest(Frozen, frozen=True):
     ask: Ask = Ask()
     node: Annotated[str, Meta(max_length=80)] | None = None
     """Name or id prefix of the peer to use; None for the best available."""
+
+
+class Candidate(Frozen, frozen=True):
+    """A peer that could take a job, or could not, and why."""
+
+    peer: NodeName
+    id: PeerId
+    why: Prose
+    trusted: bool = False
+    """Whether the user trusts it."""
+
+
+class Plan(Frozen, frozen=True):
+    """What would become of a request. Nothing has left this machine for it."""
+
+    takes: Annotated[tuple[Candidate, ...], Meta(min_length=1)]
+    """Who would be asked to take it, the best first."""
+    cannot: tuple[Candidate, ...]
+    offer: Bytes
+    """Length of the message that asks: what is run and asked for, arguments, names and digests of the files."""
+    files: Annotated[tuple[FileRef, ...], Meta(max_length=MAX_FILES)]
 
 
 class Follow(Frozen, frozen=True):

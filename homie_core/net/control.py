@@ -4,6 +4,7 @@ GET    /v1/status              how the daemon is doing          GET  /v1/peers  
 POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers/{who}  forget a peer
 POST   /v1/peers/{who}/trust   show its outputs unfiltered      DELETE /v1/peers/{who}/trust  filter them
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
+POST   /v1/plan                what would become of it
 POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
 POST   /v1/runs/{job}/fetch    bring files of a session here
 PUT, GET /v1/runs/{job}/parcels/{name}  values to a session that runs, or from it
@@ -28,7 +29,17 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from homie_core.model.control import AddPeer, FetchRequest, Follow, News, PutRequest, Refused, RunRequest, Status
+from homie_core.model.control import (
+    AddPeer,
+    FetchRequest,
+    Follow,
+    News,
+    Plan,
+    PutRequest,
+    Refused,
+    RunRequest,
+    Status,
+)
 from homie_core.model.errors import BadMessage, ConfigError, HomieError
 from homie_core.model.names import JobId
 from homie_core.model.peer import Peer
@@ -70,6 +81,8 @@ class Sender(Protocol):
 
     def run(self, request: RunRequest) -> AsyncGenerator[News]: ...
 
+    async def plan(self, request: RunRequest) -> Plan: ...
+
     def follow(self, job: JobId, after: int, results: str | None) -> AsyncGenerator[News]: ...
 
     def put(self, job: JobId, request: PutRequest) -> AsyncGenerator[News]: ...
@@ -100,6 +113,7 @@ class ControlServer:
         app.router.add_post("/v1/peers/{who}/trust", self._trust_peer)
         app.router.add_delete("/v1/peers/{who}/trust", self._untrust_peer)
         app.router.add_post("/v1/runs", self._run)
+        app.router.add_post("/v1/plan", self._plan)
         app.router.add_get(f"/v1/runs/{JOB}", self._follow)
         app.router.add_post(f"/v1/runs/{JOB}/stop", self._stop)
         app.router.add_post(f"/v1/runs/{JOB}/files", self._put)
@@ -164,6 +178,10 @@ class ControlServer:
         _check_user(request)
         wish = _wish(request, request.match_info["job"])
         return await _stream(request, self._sender.follow(wish.job, wish.after, wish.results))
+
+    async def _plan(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(await self._sender.plan(await message_of(request, RunRequest)))
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         _check_user(request)
