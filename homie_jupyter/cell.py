@@ -29,7 +29,7 @@ from homie_core.model.control import Delivered
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_duration, show_size
 from homie_jupyter.failing import RemoteError, error_from, raise_in_silence
-from homie_jupyter.mailbox import Mailbox, Stop
+from homie_jupyter.mailbox import Mailbox, Stop, stoppable
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.show import footer, short, some_of
@@ -66,10 +66,12 @@ class Cell:
         session = self._notebook.session_for(self._options, self._say)
         first = self._notebook.first_cell(session)
         if self._options.files and not first:
-            session.put(self._options.files, self._say, self._note)
+            with stoppable():
+                session.put(self._options.files, self._say, self._note)
             self._note("")
         answered = await self._run(session, packed)
-        came = self._taken(session, answered)
+        with stoppable():
+            came = self._taken(session, answered)
         if self._options.fresh:
             session.finish()
             session.closed.wait()
@@ -203,19 +205,13 @@ class Cell:
                     assert_never(letter)
 
     def _ask(self, session: Session, question: Question) -> None:
-        import signal
-
-        mine = signal.signal(signal.SIGINT, signal.default_int_handler)  # so that stop ends the question
         try:
-            text = self._publisher.ask(question.prompt, question.password)
-        except KeyboardInterrupt:
-            session.interrupt()
-        except EOFError:
+            with stoppable():  # so that stop ends the question
+                text = self._publisher.ask(question.prompt, question.password)
+        except (KeyboardInterrupt, EOFError):
             session.interrupt()
         else:
             session.answer(text, self._header)
-        finally:
-            signal.signal(signal.SIGINT, mine)
 
     async def _stop(self, session: Session) -> None:
         """The first stop interrupts; a second one soon after asks what is to become of a cell that goes on."""

@@ -4,6 +4,8 @@ import asyncio
 import queue
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,3 +54,19 @@ class Mailbox:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and the stop button raise KeyboardInterrupt at once, in a cell that stands still.
+
+    A kernel that runs a cell as a coroutine would wait for its next `await`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

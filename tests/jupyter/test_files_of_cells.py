@@ -181,3 +181,19 @@ def test_a_peer_that_lies_writes_nothing(kernel: LocalKernel, folder: Path, lie:
     assert said in ran.stream("stderr")
     assert "Traceback" not in ran.stream("stderr")
     assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_a_long_one_shows_its_progress_and_can_be_stopped(kernel: LocalKernel, folder: Path):
+    before = set(folder.rglob("*"))
+    id = kernel.start("%%homie --get long -o x\nx = 1\nopen('long', 'w').truncate(2 << 30)")
+    for message in kernel.messages_of(id):
+        text = message["content"].get("data", {}).get("text/plain", "")
+        if text.endswith("of 2.0 GB from desk"):
+            kernel.interrupt()
+            break
+    ran = kernel.rest(id, fine=False)
+    assert ran.error["ename"] == "KeyboardInterrupt"
+    assert kernel.run("x").results == ["1"], "values had come already"
+    kernel.run("%%homie --get short\nimport os\nos.unlink('long')\nopen('short', 'w').write('s')")
+    new = [path.name for path in folder.rglob("*") if path not in before and path.is_file()]
+    assert new == ["short"], "no half of a file stays"
