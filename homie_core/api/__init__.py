@@ -2,9 +2,10 @@
 
 calls.py     a function there: `run`, `submit`, `remote`    mapping.py   many items: `map`
 session.py   a session that stays: `Session`                feeding.py   what keeps its workers busy
-job.py       what runs: `Job`                               workers.py   the warm sessions that calls run in
-asking.py    on which machine, with how much of it          console.py   what they print
-errors.py    how they fail
+job.py       what runs, as it is held: `Job`                workers.py   the warm sessions that calls run in
+call.py      what is sent and answered                      console.py   what they print
+transcript.py  that, kept                                   errors.py    how they fail
+asking.py    on which machine, with how much of it
 
 Used as `import homie_core as homie`, which loads this package at the first use of one of its names.
 """

@@ -5,6 +5,7 @@ from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from homie_core.api.asking import Options, Where, where
+from homie_core.api.call import Call
 from homie_core.api.console import announce, printer
 from homie_core.api.errors import OURS
 from homie_core.api.job import Job
@@ -110,7 +111,7 @@ def _sent(
 ) -> Job[T]:
     packed = packed_call(function, args, keywords)
     label = f"{getattr(function, '__name__', 'function')}(...)"
-    job: Job[T] = Job(CALL, packed, (VALUE,), only, labels=(label,), timeout=there.timeout, prints=prints)
+    job: Call[T] = Call(CALL, packed, (VALUE,), only, labels=(label,), timeout=there.timeout, prints=prints)
     pool_for(there).run(job)
     return job
 

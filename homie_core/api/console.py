@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from homie_core.api.job import Job
+from homie_core.api.call import Call
 from homie_core.client.safe_text import Lines, SafeText
 from homie_core.client.session import Header, Message
 
@@ -14,11 +14,11 @@ class Console:
     """The output of one session's jobs, as text that is harmless in a terminal."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Job[Any]] = {}
+        self._jobs: dict[str, Call[Any]] = {}
         self._safe = {name: SafeText() for name in ("stdout", "stderr")}
         self._errors: dict[str, dict[str, Any]] = {}
 
-    def shows(self, job: Job[Any]) -> None:
+    def shows(self, job: Call[Any]) -> None:
         """From now on, this job's output is passed on to it."""
         self._jobs[job.key] = job
         job.future.add_done_callback(lambda _: self._jobs.pop(job.key, None))

@@ -7,8 +7,8 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Protocol
 
+from homie_core.api.call import Call
 from homie_core.api.console import printer
-from homie_core.api.job import Job
 from homie_core.api.workers import Pool, Worker
 from homie_core.client.values import Given
 from homie_core.model.errors import HomieError
@@ -33,7 +33,7 @@ class Items(Protocol):
     def next_chunk(self, count: int) -> list[int]:
         """Return the next items to be sent, at most so many; none: there are none left."""
 
-    def job_for(self, chunk: list[int], loads: bool, prints: Callable[[str, str], None]) -> Job[Given]:
+    def job_for(self, chunk: list[int], loads: bool, prints: Callable[[str, str], None]) -> Call[Given]:
         """Return what runs these items; `loads`: the function goes with them. Raises CannotSend."""
 
     def came(self, chunk: list[int], came: Given | BaseException, peer: str) -> None:
@@ -53,7 +53,7 @@ class Feeder:
         self._items, self._worker, self._pool = items, worker, pool
         self._prints = printer(f"{worker.session.peer}: ")
         self._lock = threading.RLock()
-        self._running: dict[Job[Given], list[int]] = {}
+        self._running: dict[Call[Given], list[int]] = {}
         self._size, self._ahead = 1, 1
         self._deaths, self._why = 0, HomieError("the workers ended one after another")
         self._last = 0.0
@@ -113,7 +113,7 @@ class Feeder:
         self._worker.runs(job)
         return True
 
-    def _ended(self, job: Job[Given], is_large: bool, began: float, future: "Future[Given]") -> None:
+    def _ended(self, job: Call[Given], is_large: bool, began: float, future: "Future[Given]") -> None:
         now = time.monotonic()
         with self._lock:
             chunk = self._running.pop(job)

@@ -8,10 +8,10 @@ from concurrent.futures import Future, as_completed
 from typing import Any, Generic, TypeVar, Unpack
 
 from homie_core.api.asking import Options, Where, where
+from homie_core.api.call import Call
 from homie_core.api.console import announce, progress_for
 from homie_core.api.errors import RemoteError, error_from
 from homie_core.api.feeding import Feeder
-from homie_core.api.job import Job
 from homie_core.api.workers import Pool, Worker, pool_for
 from homie_core.client.values import Given, Packed
 from homie_core.model.errors import BadMessage, CannotSend, HomieError
@@ -157,7 +157,7 @@ class Map(Generic[U]):
             least = count // 10  # fewer would only be on their way
             return [self._left.popleft() for _ in range(min(count, max(fair, least), len(self._left)))]
 
-    def job_for(self, chunk: list[int], loads: bool, prints: Callable[[str, str], None]) -> Job[Given]:
+    def job_for(self, chunk: list[int], loads: bool, prints: Callable[[str, str], None]) -> Call[Given]:
         """Return what runs these items; `loads`: the function goes with them. Raises CannotSend."""
         values: dict[str, Any] = {"_homie_items": [self._items[index] for index in chunk]}
         if loads:
@@ -168,7 +168,7 @@ class Map(Generic[U]):
             for index in chunk:
                 Packed({self._label(index): self._items[index]})
             raise
-        return Job(
+        return Call(
             _CODE,
             packed,
             [f"_homie_values[{place}]" for place in range(len(chunk))],

@@ -1,13 +1,12 @@
 """A session that stays: code, values and files, one after another, on one peer."""
 
-import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 from homie_core.api.asking import Options, where
+from homie_core.api.call import Call
 from homie_core.api.calls import CALL, VALUE, only, packed_call
 from homie_core.api.console import announce, printer
 from homie_core.api.job import Job
@@ -24,9 +23,6 @@ class Session:
         there = where(**options)
         self.name, self._timeout = name, there.timeout
         self._worker = open_worker(there, name)
-        self._lock = threading.Lock()
-        self._queue: deque[Job[Any]] = deque()
-        """The job that runs, and those behind it: each can be cancelled without the others."""
 
     @property
     def peer(self) -> str:
@@ -56,11 +52,11 @@ class Session:
 
     def push(self, **variables: Any) -> None:
         """Set variables there. Raises CannotSend for a value that cannot be sent."""
-        self._do(Job("", Packed(variables), (), _nothing, timeout=self._timeout)).result()
+        self._do(Call("", Packed(variables), (), _nothing, timeout=self._timeout)).result()
 
     def pull(self, *expressions: str) -> Any:
         """Return the value of an expression there, or a tuple of those of several. Raises NotGiven."""
-        job: Job[Given] = Job("", Packed({}), expressions, _came, timeout=self._timeout)
+        job: Call[Given] = Call("", Packed({}), expressions, _came, timeout=self._timeout)
         came = self._do(job).result()
         values = tuple(came.values[expression] for expression in expressions)
         return values[0] if len(values) == 1 else values
@@ -78,7 +74,7 @@ class Session:
         They keep their relative paths below `into`, or below a new folder in `homie-results`; a file that is there
         already stays as it is, and what came gets another name. Raises NotGiven if there are none, HomieError.
         """
-        job: Job[Given] = Job("", Packed({}), (), _came, gets=checked_globs([glob]), timeout=self._timeout)
+        job: Call[Given] = Call("", Packed({}), (), _came, gets=checked_globs([glob]), timeout=self._timeout)
         came = self._do(job).result()
         for note in came.notes:
             announce(f"not taken: {note}")
@@ -112,31 +108,14 @@ class Session:
         if isinstance(what, str):
             if args or keywords:
                 raise TypeError("code takes no arguments; `push` sets variables")
-            return self._do(Job(what, Packed({}), (), _nothing, timeout=self._timeout, prints=prints))
+            return self._do(Call(what, Packed({}), (), _nothing, timeout=self._timeout, prints=prints))
         packed = packed_call(what, args, keywords)
         label = f"{getattr(what, '__name__', 'function')}(...)"
-        return self._do(Job(CALL, packed, (VALUE,), only, labels=(label,), timeout=self._timeout, prints=prints))
+        return self._do(Call(CALL, packed, (VALUE,), only, labels=(label,), timeout=self._timeout, prints=prints))
 
-    def _do(self, job: Job[Any]) -> Job[Any]:
-        with self._lock:
-            self._queue.append(job)
-            waits = len(self._queue) > 1
-        if not waits:
-            self._begin(job)
-        return job
-
-    def _begin(self, job: Job[Any]) -> None:
-        job.future.add_done_callback(lambda _: self._ended())
+    def _do(self, job: Call[Any]) -> Call[Any]:
         self._worker.runs(job, killable=False)
-
-    def _ended(self) -> None:
-        with self._lock:
-            self._queue.popleft()
-            while self._queue and self._queue[0].future.done():
-                self._queue.popleft()
-            job = self._queue[0] if self._queue else None
-        if job:
-            self._begin(job)
+        return job
 
 
 def _nothing(came: Given) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from homie_core.api.asking import Where, client
+from homie_core.api.call import Call
 from homie_core.api.console import Console
-from homie_core.api.job import Job
 from homie_core.client import Client, new_job_id, request_for_session
 from homie_core.client.session import Session
 from homie_core.model.errors import HomieError
@@ -36,7 +36,7 @@ class Worker:
         self.loaded: object = None
         """Whose function it holds."""
 
-    def runs(self, job: Job[Any], killable: bool = True) -> None:
+    def runs(self, job: Call[Any], killable: bool = True) -> None:
         """Let it run this job, which may end it if `killable`."""
         self.console.shows(job)
         job.send(self.session, killable)
@@ -86,9 +86,9 @@ class Pool:
         self._lock = threading.RLock()
         self._idle: dict[Worker, threading.Timer] = {}
         self._busy: set[Worker] = set()
-        self._pending: deque[Job[Any]] = deque()
+        self._pending: deque[Call[Any]] = deque()
 
-    def run(self, job: Job[Any]) -> None:
+    def run(self, job: Call[Any]) -> None:
         """Let a worker run this job as soon as one can. Raises HomieError if none can be had."""
         with self._lock:
             worker = self._taken() or self._opened()
@@ -134,7 +134,7 @@ class Pool:
             _end(worker)
         return [worker.session for worker in workers]
 
-    def _send(self, worker: Worker, job: Job[Any]) -> None:
+    def _send(self, worker: Worker, job: Call[Any]) -> None:
         job.future.add_done_callback(lambda _: self.give_back(worker))  # at once if it was cancelled
         worker.runs(job)
 

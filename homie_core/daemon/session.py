@@ -126,14 +126,14 @@ class Session:
         self.close()
         if due:
             seconds = self._told.get(due, self.limits.timeout) + (0.0 if self._runs else PATIENCE)
-            work = self._hold(seconds, link, end)
+            work = self._hold(due, seconds, link, end)
             self._deadline = asyncio.create_task(work, name=f"deadline of a cell of {self._job}")
 
-    async def _hold(self, seconds: float, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
+    async def _hold(self, cell: str, seconds: float, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
         log.info("a cell of session %s ran longer than %s; it is interrupted", self._job, show_duration(seconds))
         self._record(Notice(text=f"it ran longer than {show_duration(seconds)}, so it is interrupted"))
-        await link.interrupt()
+        await link.interrupt(cell)
         await asyncio.sleep(GRACE)
         await end(How.DEADLINE)
 

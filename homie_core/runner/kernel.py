@@ -59,12 +59,13 @@ class Kernel(IPythonKernel):
         """Whether an interrupt may be raised in the main thread now."""
         self._unwanted: set[str] = set()
         """Requests that were interrupted before they began."""
+        self._running = ""
         self._folder = os.getcwd()
 
     def interrupt(self, requests: set[str]) -> None:
         """Interrupt these requests, of which one may run and others may not have begun; any thread."""
         self._unwanted |= requests
-        if self._armed:
+        if self._armed and self._running in requests:
             os.killpg(0, signal.SIGINT)  # its children too, as Jupyter does it
 
     def pre_handler_hook(self) -> None:
@@ -77,6 +78,7 @@ class Kernel(IPythonKernel):
         if threading.current_thread() is not threading.main_thread():
             return await super().do_execute(code, *args, **options)
         request = self.get_parent("shell")["header"]["msg_id"]
+        self._running = request
         try:
             self._arm(True)
             try:
@@ -197,7 +199,7 @@ class Pump:
 
     def _pass_in(self, channel: int, parts: list[bytes]) -> None:
         if channel == INTERRUPT:
-            self._app.kernel.interrupt(self._due)
+            self._app.kernel.interrupt({part.decode() for part in parts} & self._due if parts else self._due)
         elif channel == ENVIRONMENT:
             os.environ.update(json.loads(parts[0]))
         elif channel in (SHELL, CONTROL, STDIN):

@@ -15,7 +15,8 @@ SHELL, CONTROL, STDIN, IOPUB = 1, 2, 3, 4
 """Channels of Jupyter's protocol."""
 
 INTERRUPT = 8
-"""To a kernel, without parts: interrupt what runs, or is about to run, at this place of the stream."""
+"""To a kernel: interrupt what runs, or is about to run, at this place of the stream; with a part: only the request
+of this id, now or when its turn comes."""
 
 ENVIRONMENT = 9
 """To a kernel that was started in advance: one part, a JSON object of environment variables."""

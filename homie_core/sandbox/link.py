@@ -108,9 +108,9 @@ class Link:
         """Say whole messages to a session's kernel."""
         await self._send(frames.frame(frames.INPUT, 0, data))
 
-    async def interrupt(self) -> None:
-        """Interrupt the cell that a session's kernel runs, or was told to run."""
-        await self.say(messages.pack(messages.INTERRUPT, ()))
+    async def interrupt(self, cell: str = "") -> None:
+        """Interrupt this cell of a session, now or when its turn comes; without one all that it was told."""
+        await self.say(messages.pack(messages.INTERRUPT, (cell.encode(),) if cell else ()))
 
     async def restart(self) -> None:
         """Put another kernel in the place of a session's."""

@@ -106,6 +106,17 @@ async def test_a_cell_that_was_interrupted_before_it_began_does_not_run(kernel: 
     assert (await kernel.run("import os; os.path.exists('x')")).results == ["False"]
 
 
+async def test_one_cell_is_interrupted_without_those_around_it(kernel: Kernel) -> None:
+    first = await kernel.execute("import time; time.sleep(60)")
+    second, third = await kernel.execute("open('x', 'w')"), await kernel.execute("2 + 2")
+    await kernel.link.interrupt(second)
+    await kernel.link.interrupt("of-no-cell")
+    await kernel.link.interrupt(first)
+    assert [(await kernel.rest(id)).status for id in (first, second)] == ["error", "error"]
+    assert (await kernel.rest(third)).results == ["4"]
+    assert (await kernel.run("import os; os.path.exists('x')")).results == ["False"]
+
+
 async def test_input_is_asked_for_and_answered(kernel: Kernel) -> None:
     id = await kernel.execute("input('name? ') * 2", stdin=True)
     while True:

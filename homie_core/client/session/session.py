@@ -123,9 +123,9 @@ class Session(Listening):
         """Return the buffers of values that a cell gave, once. Raises HomieError."""
         return self._client.fetch_parcel(self.job, name)
 
-    def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the cell that runs."""
-        self._channel.tell(Say(data=pack(INTERRUPT, ())))
+    def interrupt(self, id: str = "") -> None:
+        """Raise KeyboardInterrupt in the cell that runs and in those behind it, or in this one only."""
+        self._channel.tell(Say(data=pack(INTERRUPT, (id.encode(),) if id else ())))
 
     def answer(self, text: str, header: Header) -> None:
         """Answer the cell's question."""
