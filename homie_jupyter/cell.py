@@ -2,14 +2,11 @@
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar, assert_never, cast
-
-from IPython import get_ipython
+from typing import Any, Protocol, TypeVar, assert_never, cast
 
 from homie_core.client.files import fresh_folder
 from homie_core.client.session import (
@@ -27,55 +24,88 @@ from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words
 from homie_core.model.control import Delivered
 from homie_core.model.errors import HomieError
-from homie_core.model.quantity import show_duration, show_size
-from homie_jupyter.failing import RemoteError, error_from, raise_in_silence
+from homie_core.model.quantity import show_size
+from homie_jupyter.ending import footer_of, hint, obey
+from homie_jupyter.failing import Failed, RemoteError, error_from
 from homie_jupyter.mailbox import Mailbox, Stop, stoppable
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.show import footer, short, some_of
+from homie_jupyter.show import footer
 from homie_jupyter.variables import Remote, values_of
 
 T = TypeVar("T")
 SOON = 0.4
 """Seconds after which it is worth saying why the cell does not run yet."""
+TICK = 1.0
+"""Seconds between two looks at a cell in the background."""
 RESTART = 0.25
 """Seconds in which a kernel that was interrupted in order to be ended has ended."""
 AGAIN = 2.0
 """Seconds within which a second stop means more than the first."""
 
-_MISSING = re.compile(r"name '([^']+)' is not defined")
+
+class Background(Protocol):
+    """Who shows how a cell stands that nobody waits for. Nobody can be asked anything then."""
+
+    def note(self, text: str) -> None:
+        """Say what is under way; empty: nothing but the cell itself. Called every `TICK` at least."""
+
+    def footer(self, parts: list[str]) -> None:
+        """Say where it ran, and what came of it."""
 
 
 class Cell:
     """One cell that is sent and waited for."""
 
-    def __init__(self, code: str, options: Options, notebook: Notebook, blocking: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        options: Options,
+        notebook: Notebook,
+        blocking: bool = False,
+        background: Background | None = None,
+    ) -> None:
+        """`blocking`: never really wait, but stand still; with `background`, `go_on` may be another thread's."""
         self._code, self._options, self._notebook, self._blocking = code, options, notebook, blocking
-        self._publisher = notebook.publisher
-        self._header: Header = self._publisher.new_header()
+        self._publisher, self._background = notebook.publisher, background
+        self.header: Header = self._publisher.new_header()
+        self._request = str(self.header["msg_id"])
+        """What its session calls it."""
         self._began = time.monotonic()
         self._stopped_at: float | None = None
         self._fetched: Delivered | None = None
+        self._first = False
+        """Whether it has opened its session."""
 
     async def run(self) -> None:
         """Run it; raise what it raised, or HomieError if it could not be run."""
-        packed = self._packed()
+        self.begin()
+        await self.go_on()
+
+    def begin(self) -> None:
+        """Decide, with the variables as they are now, what goes and where to. Raises HomieError."""
+        self._values = self._packed()
         if self._options.capture:
-            capture = self._publisher.capture(self._header)
+            capture = self._publisher.capture(self.header)
             self._notebook.variables[self._options.capture] = capture.result()
-        session = self._notebook.session_for(self._options, self._say)
-        first = self._notebook.first_cell(session)
-        if self._options.files and not first:
-            with stoppable():
-                session.put(self._options.files, self._say, self._note)
+        self.session = self._notebook.session_for(self._options, self._say)
+        self._first = self._notebook.first_cell(self.session)
+
+    async def go_on(self) -> Given:
+        """Run it to its end, and return what came back."""
+        session = self.session
+        if self._options.files and not self._first:
+            session.put(self._options.files, self._say, self._note)
             self._note("")
+        packed = self._values
+        del self._values  # they are held no longer than needed
         answered = await self._run(session, packed)
-        with stoppable():
-            came = self._taken(session, answered)
+        came = self._taken(session, answered)
         if self._options.fresh:
             session.finish()
             session.closed.wait()
-        self._end(session, answered, first, came)
+        self._end(answered, came)
+        return came
 
     def _packed(self) -> Packed:
         """Return the variables that go with it, but for those that are there already."""
@@ -100,13 +130,15 @@ class Cell:
                 await self._send(session, parcel, packed, mailbox)
             session.run(
                 self._code,
-                self._header,
+                self.header,
                 mailbox,
-                stdin=self._publisher.takes_input,
+                stdin=self._background is None and self._publisher.takes_input,
                 timeout=options.timeout,
                 wish=wishes,
                 buffers=() if parcel else packed.buffers,
             )
+            if session.runs:
+                mailbox.put(Progress(f"waits for what runs in the session {session.name}"))
             try:
                 answered = await self._wait(session, mailbox)
                 assert isinstance(answered, Answered)
@@ -158,13 +190,14 @@ class Cell:
     async def attach(self) -> None:
         """Show what runs in a session from its beginning on, as if it ran in this cell."""
         with Mailbox(self._blocking) as mailbox:
-            session = self._notebook.attach(self._options.session, self._header, mailbox)
+            self.session = session = self._notebook.attach(self._options.session, self.header, mailbox)
+            self._request = session.runs
             try:
                 answered = await self._wait(session, mailbox)
                 assert isinstance(answered, Answered)
             finally:
                 session.leave(mailbox)
-        self._end(session, answered, False, Given({}, {}, {}))
+        self._end(answered, Given({}, {}, {}))
 
     async def _send(self, session: Session, parcel: str, packed: Packed, mailbox: Mailbox) -> None:
         session.send_parcel(parcel, packed.buffers, mailbox)
@@ -179,7 +212,7 @@ class Cell:
         """Wait for the cell's end, or, if its values are sent (how many, where to), for theirs."""
         progress = sending or None
         while True:
-            match await mailbox.get(None if progress is None else SOON):
+            match await mailbox.get(TICK if self._background else None if progress is None else SOON):
                 case Answered() | Sent() as done:
                     return done
                 case Progress() as waiting:
@@ -187,7 +220,7 @@ class Cell:
                     continue  # most pass at once, and are not worth a line
                 case None:
                     self._note(progress or "")
-                    progress = None
+                    progress = progress if self._background else None
                 case Question() as question:
                     self._ask(session, question)
                 case Stop() if sending:
@@ -209,9 +242,9 @@ class Cell:
             with stoppable():  # so that stop ends the question
                 text = self._publisher.ask(question.prompt, question.password)
         except (KeyboardInterrupt, EOFError):
-            session.interrupt()
+            session.interrupt(self._request)
         else:
-            session.answer(text, self._header)
+            session.answer(text, self.header)
 
     async def _stop(self, session: Session) -> None:
         """The first stop interrupts; a second one soon after asks what is to become of a cell that goes on."""
@@ -225,7 +258,9 @@ class Cell:
                 time.sleep(RESTART)  # noqa: ASYNC251 - to stand still is what was asked for
             else:
                 await asyncio.sleep(RESTART)
-            session.interrupt()
+            session.interrupt(self._request)
+            if session.runs not in ("", self._request):
+                raise KeyboardInterrupt  # it has not begun, and will be over when its turn comes
             return
         where = f"on {session.peer}"
         if self._publisher.takes_input:
@@ -242,67 +277,36 @@ class Cell:
         self._say(f"left to itself; it goes on {where}: `%homie attach` shows it, `%homie end` ends it")
         raise KeyboardInterrupt
 
-    def _end(self, session: Session, answered: Answered, first: bool, came: Given) -> None:
-        self._show_footer(session, first, came)
-        self._obey(answered.reply)
+    def _end(self, answered: Answered, came: Given) -> None:
+        session, options = self.session, self._options
+        if not options.quiet:
+            seconds = time.monotonic() - self._began
+            parts, notes = footer_of(session, options, seconds, self._first, came, self._fetched)
+            for note in notes:
+                self._say(f"not taken: {note}")
+            if self._background:
+                self._background.footer(parts)
+            else:
+                self._publisher.show("display_data", footer(parts), {}, self.header, [])
+        if self._background is None:
+            obey(answered.reply)
         if answered.error is not None:
-            self._hint(session, answered.error)
+            if how := hint(answered.error, session.peer, self._notebook.variables):
+                self._say(how)
             raise error_from(answered.error, self._publisher.harmless)
         if answered.reply.get("status") == "error":
-            raise_in_silence()
+            raise Failed
         came.check()
 
-    def _hint(self, session: Session, error: dict[str, Any]) -> None:
-        """Say how a variable that exists here, and was missing there, gets there."""
-        missing = _MISSING.match(str(error.get("evalue"))) if error.get("ename") == "NameError" else None
-        if missing and missing[1] in self._notebook.variables:
-            self._say(f"`{missing[1]}` is here, not on {session.peer}: add `-i {missing[1]}` to send it")
-
-    def _show_footer(self, session: Session, first: bool, came: Given) -> None:
-        if self._options.quiet:
-            return
-        parts = [session.peer, *session.gpus, show_duration(time.monotonic() - self._began)]
-        if self._options.fresh:
-            parts.append(f"job {session.job}")
-        elif first and session.limits:
-            kept = f"kept until nobody has used it for {show_duration(session.limits.idle)}"
-            parts.append(f"session {session.name}, {kept}")
-        if self._options.capture:
-            parts.append(f"output in {self._options.capture}")
-        if came.values:
-            parts.append(", ".join(came.values))
-        notes = came.notes
-        if self._fetched:
-            parts.append(f"{some_of(self._fetched.files)} in {short(self._fetched.folder)}")
-        if session.delivered and session.delivered.files:
-            count = len(session.delivered.files)
-            parts.append(f"{count} file{'s' * (count > 1)} in {short(session.delivered.folder)}")
-            notes += session.delivered.notes
-        for note in notes:
-            self._say(f"not taken: {note}")
-        self._publisher.show("display_data", footer(parts), {}, self._header, [])
-
-    def _obey(self, reply: dict[str, Any]) -> None:
-        """Do what a kernel may ask of its front end: propose the next cell, show a page of text."""
-        shell = get_ipython()
-        payloads = reply.get("payload")
-        for payload in payloads if isinstance(payloads, list) else ():
-            if not isinstance(payload, dict) or shell is None:
-                continue
-            if payload.get("source") == "set_next_input" and isinstance(text := payload.get("text"), str):
-                shell.set_next_input(text, replace=payload.get("replace") is True)
-            elif payload.get("source") == "page" and isinstance(data := payload.get("data"), dict):
-                text = data.get("text/plain")
-                if isinstance(text, str):
-                    print(text)  # noqa: T201
-
     def _note(self, text: str) -> None:
-        if not self._options.quiet:
-            self._publisher.note(text, self._header)
+        if self._background is not None:
+            self._background.note(text)
+        elif not self._options.quiet:
+            self._publisher.note(text, self.header)
 
     def _say(self, line: str) -> None:
         text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
-        self._publisher.show("stream", {"name": "stderr", "text": text}, {}, self._header, [])
+        self._publisher.show("stream", {"name": "stderr", "text": text}, {}, self.header, [])
 
 
 def value_of(notebook: Notebook, session: Session, name: str) -> Any:

@@ -25,6 +25,7 @@ class Completion:
         self._after: dict[str, Callable[[], Iterable[str]]] = {
             **dict.fromkeys(("-n", "--node", "trust", "untrust"), _peers),
             **dict.fromkeys(("-s", "--session", "use", "end", "attach"), self._sessions),
+            **dict.fromkeys(("logs", "cancel"), self._jobs),
             **dict.fromkeys(("-i", "-o", "--keep", "push", "pull"), self._variables),
         }
 
@@ -67,6 +68,9 @@ class Completion:
 
     def _sessions(self) -> Iterable[str]:
         return [session.name for session in self._notebook.sessions()]
+
+    def _jobs(self) -> Iterable[str]:
+        return self._notebook.jobs
 
     def _variables(self) -> Iterable[str]:
         mine = self._notebook.variables

@@ -19,7 +19,8 @@ from homie_jupyter import lines
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.completion import Completion
 from homie_jupyter.defaults import Homie
-from homie_jupyter.failing import raise_in_silence
+from homie_jupyter.failing import Failed, raise_in_silence
+from homie_jupyter.jobs import CellJob, started
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.transform import LOCAL, NAME, Transform
@@ -134,6 +135,14 @@ class HomieMagics(Magics):
         metavar="TIME",
         help="running time of the cell, for example 90, 10m or 2h",
     )
+    @argument(
+        "--bg",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="run it in the background: a job comes back at once, here and as this variable (`%%homie jobs`, "
+        "`logs NAME`, `cancel NAME`)",
+    )
     @argument("--capture", metavar="NAME", help="keep what it puts out in this variable, as %%%%capture does")
     @argument("-q", "--quiet", action="store_true", help="no footer, no notes; errors are told all the same")
     @argument(LOCAL, action="store_true", help="run it here, in this notebook's own kernel; nothing leaves")
@@ -155,6 +164,9 @@ class HomieMagics(Magics):
         `%homie attach`       show again what runs in it, also after a restart of this notebook's kernel
         `%homie on [OPTIONS]` run every cell there from now on; `%%local` on top of one runs it here, `off` ends it
         `%config Homie`       lists the defaults of these options; `%config Homie.node = "desk"` sets one
+        `%homie jobs`         cells in the background, and what else I have running
+        `%homie logs NAME`    what a job has put out so far
+        `%homie cancel NAME`  end it
         `%homie push a,b`     send variables to the session
         `%homie pull c,d`     bring variables back from it
         `%homie EXPRESSION`   the value that it has there: `top = %homie frame.head()`
@@ -167,8 +179,7 @@ class HomieMagics(Magics):
                 if not self._in.run_cell(cell, store_history=False).success:
                     raise_in_silence()
                 return None
-            finish_now(self.run_cell(line, cell, blocking=True))
-            return None
+            return finish_now(self.run_cell(line, cell, blocking=True))
         verb = line.split()[:1]
         if verb in (["on"], ["off"]):
             self._switch(line)
@@ -180,7 +191,7 @@ class HomieMagics(Magics):
         except HomieError as error:
             raise UsageError(str(error)) from None
 
-    async def run_cell(self, line: str, cell: str, blocking: bool = False) -> None:
+    async def run_cell(self, line: str, cell: str, blocking: bool = False) -> CellJob | None:
         """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
         args = self._parsed(" ".join([*map(shlex.quote, self._defaults.words()), self._in.var_expand(line)]))
         if args.what:
@@ -203,9 +214,14 @@ class HomieMagics(Magics):
                 args.capture and names_in([args.capture], "--capture")[0],
                 args.quiet,
             )
+            if args.bg is not None:
+                return started(self.notebook, args.bg, cell, options)
             await Cell(cell, options, self.notebook, blocking).run()
+        except Failed:
+            raise_in_silence()
         except HomieError as error:
             raise UsageError(str(error)) from None
+        return None
 
     def _switch(self, line: str) -> None:
         """Let cells run on a peer from now on, with the options behind `on`; or no more."""
@@ -242,5 +258,7 @@ class HomieMagics(Magics):
         words = line.split()
         try:
             await Cell("", Options(session=words[0] if words else None), self.notebook).attach()
+        except Failed:
+            raise_in_silence()
         except HomieError as error:
             raise UsageError(str(error)) from None

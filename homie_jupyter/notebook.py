@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_session, wait_for_peers
+from homie_core.client.job import Job
 from homie_core.client.session import Header, Session
 from homie_core.home import home
 from homie_core.model.control import Follow, JobView, RunRequest
@@ -29,6 +30,8 @@ class Notebook:
     def __init__(self, shell: "InteractiveShell") -> None:
         self.publisher: Publisher = publisher_for(shell)
         self.variables: dict[str, Any] = shell.user_ns
+        self.jobs: dict[str, Job[Any]] = {}
+        """Cells in the background, by name, also those that have ended."""
         self._open: dict[str, Session] = {}
         self._used: list[str] = []
         """Names of sessions, the one that was used last behind the others."""

@@ -3,6 +3,7 @@
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client.safe_text import SafeText
@@ -27,6 +28,7 @@ class Publisher(ABC):
 
     def __init__(self) -> None:
         self._captures: dict[str, Capture] = {}
+        self._listeners: dict[str, Callable[[str], None]] = {}
 
     def capture(self, header: Header) -> Capture:
         """Return what takes the output of this cell from now on, instead of its being shown."""
@@ -35,10 +37,19 @@ class Publisher(ABC):
         self._captures[header["msg_id"]] = capture = Capture()
         return capture
 
+    def listen(self, header: Header, listener: Callable[[str], None] | None) -> None:
+        """Let this one hear, as text, what is published in this cell from now on; None: nobody any more."""
+        if listener:
+            self._listeners[header["msg_id"]] = listener
+        else:
+            self._listeners.pop(header["msg_id"], None)
+
     def publish(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
         """Publish a message of this type in the cell whose header this is, unless it is captured."""
+        if (listener := self._listeners.get(header["msg_id"])) and (text := text_of(kind, content)):
+            listener(text)
         capture = self._captures.get(header["msg_id"])
         if capture is None or not capture.takes(kind, content):
             self.show(kind, content, metadata, header, buffers)
@@ -154,14 +165,8 @@ class TerminalPublisher(Publisher):
     def show(
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], header: Header, buffers: list[bytes]
     ) -> None:
-        if kind == "stream":
-            self._print(content["name"], content["text"])
-        elif kind in ("display_data", "execute_result"):
-            text = content["data"].get("text/plain")
-            if isinstance(text, str):
-                self._print("stdout", f"{text}\n")
-        elif kind == "error":
-            self._print("stderr", "\n".join(content["traceback"]) + "\n")
+        is_error = kind == "error" or (kind == "stream" and content["name"] == "stderr")
+        self._print("stderr" if is_error else "stdout", text_of(kind, content))
 
     def note(self, text: str, header: Header) -> None:
         if sys.stderr.isatty():
@@ -185,8 +190,18 @@ class TerminalPublisher(Publisher):
 
     def _print(self, stream: str, text: str) -> None:
         target = sys.stderr if stream == "stderr" else sys.stdout
-        target.write(self._safe["stderr" if stream == "stderr" else "stdout"].feed(text.encode(errors="replace")))
+        target.write(self._safe[stream].feed(text.encode(errors="replace")))
         target.flush()
+
+
+def text_of(kind: str, content: dict[str, Any]) -> str:
+    """Return what a message shows where there is nothing but text."""
+    if kind == "stream":
+        return str(content["text"])
+    if kind in ("display_data", "execute_result"):
+        text = content["data"].get("text/plain")
+        return f"{text}\n" if isinstance(text, str) else ""
+    return "\n".join(content["traceback"]) + "\n" if kind == "error" else ""
 
 
 def _size(content: dict[str, Any], buffers: list[bytes]) -> int:

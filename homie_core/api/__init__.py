@@ -2,9 +2,8 @@
 
 calls.py     a function there: `run`, `submit`, `remote`    mapping.py   many items: `map`
 session.py   a session that stays: `Session`                feeding.py   what keeps its workers busy
-job.py       what runs, as it is held: `Job`                workers.py   the warm sessions that calls run in
-call.py      what is sent and answered                      console.py   what they print
-transcript.py  that, kept                                   errors.py    how they fail
+call.py      what is sent and answered                      workers.py   the warm sessions that calls run in
+console.py   what they print                                errors.py    how they fail
 asking.py    on which machine, with how much of it
 
 Used as `import homie_core as homie`, which loads this package at the first use of one of its names.
@@ -13,8 +12,8 @@ Used as `import homie_core as homie`, which loads this package at the first use 
 from homie_core.api.asking import peers
 from homie_core.api.calls import Remote, remote, run, submit
 from homie_core.api.errors import RemoteError
-from homie_core.api.job import Job
 from homie_core.api.mapping import Map, map
 from homie_core.api.session import Session
+from homie_core.client.job import Job
 
 __all__ = ["Job", "Map", "Remote", "RemoteError", "Session", "map", "peers", "remote", "run", "submit"]

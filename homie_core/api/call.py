@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from homie_core.api.errors import error_from
-from homie_core.api.job import Job
+from homie_core.client.job import Job
 from homie_core.client.session import Answered, Broken, Letter, Over, Progress, Question, Sent, Session, new_header
 from homie_core.client.values import Given, Packed, given, parcel_of, wish
 from homie_core.client.words import in_words

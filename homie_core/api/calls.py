@@ -8,8 +8,8 @@ from homie_core.api.asking import Options, Where, where
 from homie_core.api.call import Call
 from homie_core.api.console import announce, printer
 from homie_core.api.errors import OURS
-from homie_core.api.job import Job
 from homie_core.api.workers import pool_for
+from homie_core.client.job import Job
 from homie_core.client.values import Given, Packed
 from homie_core.model.errors import CannotSend, ConfigError, DaemonUnreachable, NoPeer
 

@@ -9,9 +9,9 @@ from homie_core.api.asking import Options, where
 from homie_core.api.call import Call
 from homie_core.api.calls import CALL, VALUE, only, packed_call
 from homie_core.api.console import announce, printer
-from homie_core.api.job import Job
 from homie_core.api.workers import open_worker
 from homie_core.client.files import checked_globs, fresh_folder
+from homie_core.client.job import Job
 from homie_core.client.values import Given, Packed
 
 

@@ -5,6 +5,7 @@ request.py  from a script or session and its files to a request
 channel.py  the line to a session                session/   its cells           values/    what goes and comes back
 files/      which files are meant                        leaving.py  what would leave this machine
 interrupts.py  Ctrl-C: stop, then detach
+job.py      what runs, as it is held                     transcript.py  what it prints
 words.py    how a job ended, in a sentence
 safe_text.py  what a job wrote, made harmless for terminals
 """

@@ -147,6 +147,8 @@ class Listening:
     def _busy(self, cell: str) -> None:
         with self._lock:
             self.runs, self._newest = cell, cell or self._newest
+            if reader := self._waiting.get(cell):
+                reader.put(Progress(""))
             if cell and self._attaching:
                 (header, reader), self._attaching = self._attaching, None
                 self._show_again(cell, header, reader)

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, Literal, TypeVar
 
-from homie_core.api.transcript import Transcript
+from homie_core.client.transcript import Transcript
 
 T = TypeVar("T")
 
