@@ -95,12 +95,14 @@ class Cell:
         """Run it to its end, and return what came back."""
         session = self.session
         if self._options.files and not self._first:
-            session.put(self._options.files, self._say, self._note)
+            with stoppable():
+                session.put(self._options.files, self._say, self._note)
             self._note("")
         packed = self._values
         del self._values  # they are held no longer than needed
         answered = await self._run(session, packed)
-        came = self._taken(session, answered)
+        with stoppable():
+            came = self._taken(session, answered)
         if self._options.fresh:
             session.finish()
             session.closed.wait()

@@ -137,8 +137,8 @@ def test_a_name_that_is_here_and_not_there_says_how_to_send_it(kernel: LocalKern
 
 def test_a_package_that_is_missing_there_is_named(kernel: LocalKernel, tmp_path):
     kernel.run(
-        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
-        f"open({str(tmp_path / 'only_mine.py')!r}, 'w').write('class Thing: pass')\nimport only_mine\n"
+        f"import os, sys\nsite = {str(tmp_path / 'site-packages')!r}\nos.mkdir(site)\nsys.path.insert(0, site)\n"
+        "open(f'{site}/only_mine.py', 'w').write('class Thing: pass')\nimport only_mine\n"
         "thing = only_mine.Thing()"
     )
     ran = kernel.run("%%homie -i thing\nprint('never')", fine=False)
