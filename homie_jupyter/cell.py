@@ -31,7 +31,7 @@ from homie_jupyter.mailbox import Mailbox, Stop, stoppable
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.show import footer
-from homie_jupyter.variables import Remote, values_of
+from homie_jupyter.variables import Remote, values_to_send
 
 T = TypeVar("T")
 SOON = 0.4
@@ -84,10 +84,13 @@ class Cell:
 
     def begin(self) -> None:
         """Decide, with the variables as they are now, what goes and where to. Raises HomieError."""
-        self._values = self._packed()
+        variables = self._notebook.variables
+        self._values = Packed(
+            values_to_send(self._options.inputs, variables, self._notebook.open_for(self._options))
+        )
         if self._options.capture:
             capture = self._publisher.capture(self.header)
-            self._notebook.variables[self._options.capture] = capture.result()
+            variables[self._options.capture] = capture.result()
         self.session = self._notebook.session_for(self._options, self._say)
         self._first = self._notebook.first_cell(self.session)
 
@@ -108,16 +111,6 @@ class Cell:
             session.closed.wait()
         self._end(answered, came)
         return came
-
-    def _packed(self) -> Packed:
-        """Return the variables that go with it, but for those that are there already."""
-        values = values_of(self._options.inputs, self._notebook.variables)
-        here = {name: value for name, value in values.items() if not self._is_there(name, value)}
-        return Packed(here)
-
-    def _is_there(self, name: str, value: object) -> bool:
-        session = self._notebook.open_for(self._options)
-        return isinstance(value, Remote) and session is not None and value.is_in(session, name)
 
     async def _run(self, session: Session, packed: Packed) -> Answered:
         options, wishes = self._options, None

@@ -19,6 +19,7 @@ from homie_jupyter import lines
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.completion import Completion
 from homie_jupyter.defaults import Homie
+from homie_jupyter.dry_run import dry_run
 from homie_jupyter.failing import Failed, raise_in_silence
 from homie_jupyter.jobs import CellJob, started
 from homie_jupyter.notebook import Notebook
@@ -144,6 +145,7 @@ class HomieMagics(Magics):
         "`logs NAME`, `cancel NAME`)",
     )
     @argument("--capture", metavar="NAME", help="keep what it puts out in this variable, as %%%%capture does")
+    @argument("--dry-run", action="store_true", help="only say where it would go, why, and what would leave here")
     @argument("-q", "--quiet", action="store_true", help="no footer, no notes; errors are told all the same")
     @argument(LOCAL, action="store_true", help="run it here, in this notebook's own kernel; nothing leaves")
     @line_cell_magic
@@ -214,6 +216,9 @@ class HomieMagics(Magics):
                 args.capture and names_in([args.capture], "--capture")[0],
                 args.quiet,
             )
+            if args.dry_run:
+                print(dry_run(cell, options, self.notebook))  # noqa: T201
+                return None
             if args.bg is not None:
                 return started(self.notebook, args.bg, cell, options)
             await Cell(cell, options, self.notebook, blocking).run()

@@ -71,11 +71,11 @@ class Notebook:
             return self._opened(f"fresh-{new_job_id()[:4]}", options, note)
         session = self.open_for(options)
         if session is None:
-            name = options.session or (options.node if options.node and self._named(MAIN) else MAIN)
+            name = self.name_for(options)
             session = self._found_again(name) or self._opened(name, options, note)
             self._open[name] = session
         else:
-            self._check(session, options)
+            self.check(session, options)
         return self._using(session)
 
     def attach(self, name: str | None, header: Header, mailbox: Mailbox) -> Session:
@@ -123,7 +123,11 @@ class Notebook:
             return current if current in here else (here[-1] if here else None)
         return self.current
 
-    def _check(self, session: Session, options: Options) -> None:
+    def name_for(self, options: Options) -> str:
+        """Return the name of the session that is opened for a cell with these options."""
+        return options.session or (options.node if options.node and self._named(MAIN) else MAIN)
+
+    def check(self, session: Session, options: Options) -> None:
         """Refuse what an open session cannot become any more."""
         if options.node and not _is_on(session, options.node):
             raise HomieError(
@@ -145,9 +149,10 @@ class Notebook:
                 f"open another one with -s NAME, or end it with `%homie end {session.name}`"
             )
 
-    def _opened(self, name: str, options: Options, note: Callable[[str], None]) -> Session:
+    def request_for(self, name: str, options: Options, note: Callable[[str], None]) -> RunRequest:
+        """Return the request to open a session. Raises HomieError."""
         job = new_job_id()
-        request: RunRequest = request_for_session(
+        return request_for_session(
             self._title(name),
             options.files,
             results=Path("homie-results") / job,
@@ -156,7 +161,10 @@ class Notebook:
             node=options.node,
             note=note,
         )
-        self._new.add(job)
+
+    def _opened(self, name: str, options: Options, note: Callable[[str], None]) -> Session:
+        request = self.request_for(name, options, note)
+        self._new.add(request.id)
         return Session(name, self.client(), request, output_on(self.publisher))
 
     def _found_again(self, name: str, attaching: tuple[Header, Mailbox] | None = None) -> Session | None:

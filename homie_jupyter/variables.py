@@ -42,6 +42,18 @@ def names_in(given: Iterable[str], option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def values_to_send(
+    names: Iterable[str], namespace: Mapping[str, Any], session: "Session | None"
+) -> dict[str, Any]:
+    """Return the values of these variables, but for those that are in this session already. Raises HomieError."""
+    values = values_of(names, namespace)
+    return {
+        name: value
+        for name, value in values.items()
+        if not (isinstance(value, Remote) and session is not None and value.is_in(session, name))
+    }
+
+
 def values_of(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of these variables of the notebook. Raises HomieError."""
     values = {}

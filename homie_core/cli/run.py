@@ -9,7 +9,7 @@ from homie_core.cli.parameters import CORES, DURATION, GPU, JOB, NODE, SIZE, VRA
 from homie_core.cli.render import hint, say
 from homie_core.cli.screen import Screen
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_script, wait_for_peers
-from homie_core.client.leaving import in_words, leaving_with
+from homie_core.client.leaving import in_words, leaving_with, where_in_words
 from homie_core.home import home
 from homie_core.model.errors import HomieError
 from homie_core.model.gpu import GpuAsk, with_vram
@@ -77,7 +77,7 @@ def run(
         wait_for_peers(client)
     if dry_run:
         plan = client.plan(request)
-        say(in_words(plan.takes, plan.cannot, leaving_with(plan)))
+        say(in_words(where_in_words(plan), leaving_with(plan)))
         return 0
     return follow(client, job, client.run(request), Screen())
 

@@ -1,9 +1,9 @@
 """What would leave this machine, byte by byte, for whoever wants to see it first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from homie_core.model.control import Candidate, Plan
+from homie_core.model.control import Plan
 from homie_core.model.job import FileRef
 
 
@@ -24,12 +24,16 @@ def leaving_with(plan: Plan) -> list[Leaving]:
     ]
 
 
-def in_words(takes: Sequence[Candidate], cannot: Sequence[Candidate], leaves: Iterable[Leaving]) -> str:
-    """Return who would take it and why, who would not, and what would leave this machine."""
-    best, *others = takes
+def where_in_words(plan: Plan) -> list[str]:
+    """Return who would take it and why, and who would not, a line each."""
+    best, *others = plan.takes
     lines = [f"to {best.peer}: {best.why}"]
     lines += [f"or, if it says no, to {other.peer}: {other.why}" for other in others]
-    lines += [f"not to {peer.peer}: {peer.why}" for peer in cannot]
+    return lines + [f"not to {peer.peer}: {peer.why}" for peer in plan.cannot]
+
+
+def in_words(lines: list[str], leaves: Iterable[Leaving]) -> str:
+    """Return these lines about where it would go, and what would leave this machine."""
     listed = [*leaves]
     listed.append(Leaving("together", sum(each.size for each in listed)))
     sizes = [f"{each.size:,} bytes".replace(",", " ") for each in listed]

@@ -31,7 +31,7 @@ if os.environ.get("RECORD_TO"):
         return await _request(self, method, url, *args, data=data, **options)
 
     async def send_bytes(self, data, *args, **options):
-        note("told", data, data=bytes(data).hex())
+        note("told", data, hex=bytes(data).hex())
         return await _send(self, data, *args, **options)
 
     aiohttp.ClientSession._request = request

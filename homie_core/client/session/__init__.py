@@ -8,7 +8,7 @@ messages.py   Jupyter messages: bytes to types
 from homie_core.client.session.letters import Answered, Broken, Letter, Over, Progress, Question, Reader, Sent
 from homie_core.client.session.messages import Header, Message, new_header
 from homie_core.client.session.output import Output
-from homie_core.client.session.session import Session
+from homie_core.client.session.session import Session, cell_message
 
 __all__ = [
     "Answered",
@@ -23,5 +23,6 @@ __all__ = [
     "Reader",
     "Sent",
     "Session",
+    "cell_message",
     "new_header",
 ]

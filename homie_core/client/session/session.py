@@ -27,6 +27,23 @@ PATIENCE = 5.0
 """Seconds in which the reason for a broken channel is heard."""
 
 
+def cell_message(
+    code: str, header: Header, stdin: bool, wish: dict[str, Any] | None, buffers: Sequence[Buffer]
+) -> bytes:
+    """Return the message that runs a cell."""
+    content = {
+        "code": code,
+        "silent": not code,
+        "store_history": True,
+        "user_expressions": {},
+        "allow_stdin": stdin,
+        "stop_on_error": False,
+    }
+    if wish:
+        content[WISH] = wish
+    return to_session(SHELL, header, content, buffers)
+
+
 class Session(Listening):
     """A session that is open, or was."""
 
@@ -74,22 +91,12 @@ class Session(Listening):
     ) -> None:
         """Run a cell; its letters come into the reader. `wish`, `buffers`: its values, `client.values.wish`."""
         id = str(header["msg_id"])
-        content = {
-            "code": code,
-            "silent": not code,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": stdin,
-            "stop_on_error": False,
-        }
-        if wish:
-            content[WISH] = wish
         self._waiting[id] = reader
         self._output.belongs(header)
         if not self.alive:  # it ended a moment ago
             self._tell_all()
             return
-        data = to_session(SHELL, header, content, buffers)
+        data = cell_message(code, header, stdin, wish, buffers)
         if len(data) > MAX_SAID:
             self._waiting.pop(id)
             raise HomieError(f"a cell of {show_size(len(data))}; {show_size(MAX_SAID)} are possible")
