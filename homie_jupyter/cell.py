@@ -1,47 +1,29 @@
 """One cell, from its text to its end on a friend's machine."""
 
-import asyncio
 import os
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar, assert_never, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from homie_core.client.files import fresh_folder
-from homie_core.client.session import (
-    Answered,
-    Broken,
-    Header,
-    Message,
-    Over,
-    Progress,
-    Question,
-    Sent,
-    Session,
-)
+from homie_core.client.session import Answered, Header, Message, Progress, Session
 from homie_core.client.values import Given, Packed, given, parcel_of, wish
-from homie_core.client.words import in_words
 from homie_core.model.control import Delivered
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_size
 from homie_jupyter.ending import footer_of, hint, obey
-from homie_jupyter.failing import Failed, RemoteError, error_from
-from homie_jupyter.mailbox import Mailbox, Stop, stoppable
+from homie_jupyter.failing import Failed, error_from
+from homie_jupyter.mailbox import Mailbox, stoppable
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.show import footer
 from homie_jupyter.variables import Remote, values_to_send
+from homie_jupyter.waiting import Wait
 
 T = TypeVar("T")
-SOON = 0.4
-"""Seconds after which it is worth saying why the cell does not run yet."""
 TICK = 1.0
 """Seconds between two looks at a cell in the background."""
-RESTART = 0.25
-"""Seconds in which a kernel that was interrupted in order to be ended has ended."""
-AGAIN = 2.0
-"""Seconds within which a second stop means more than the first."""
 
 
 class Background(Protocol):
@@ -72,7 +54,6 @@ class Cell:
         self._request = str(self.header["msg_id"])
         """What its session calls it."""
         self._began = time.monotonic()
-        self._stopped_at: float | None = None
         self._fetched: Delivered | None = None
         self._first = False
         """Whether it has opened its session."""
@@ -123,6 +104,8 @@ class Cell:
         with Mailbox(self._blocking) as mailbox:
             if parcel:
                 await self._send(session, parcel, packed, mailbox)
+            if session.runs:
+                mailbox.put(Progress(f"waits for what runs in the session {session.name}"))
             session.run(
                 self._code,
                 self.header,
@@ -132,12 +115,8 @@ class Cell:
                 wish=wishes,
                 buffers=() if parcel else packed.buffers,
             )
-            if session.runs:
-                mailbox.put(Progress(f"waits for what runs in the session {session.name}"))
             try:
-                answered = await self._wait(session, mailbox)
-                assert isinstance(answered, Answered)
-                return answered
+                return await self._wait(session, mailbox).for_end()
             finally:
                 self._note("")
                 session.leave(mailbox)
@@ -188,8 +167,7 @@ class Cell:
             self.session = session = self._notebook.attach(self._options.session, self.header, mailbox)
             self._request = session.runs
             try:
-                answered = await self._wait(session, mailbox)
-                assert isinstance(answered, Answered)
+                answered = await self._wait(session, mailbox).for_end()
             finally:
                 session.leave(mailbox)
         self._end(answered, Given({}, {}, {}))
@@ -197,80 +175,15 @@ class Cell:
     async def _send(self, session: Session, parcel: str, packed: Packed, mailbox: Mailbox) -> None:
         session.send_parcel(parcel, packed.buffers, mailbox)
         try:
-            letter = await self._wait(session, mailbox, f"{show_size(packed.size)} to {session.peer or 'a peer'}")
-            assert isinstance(letter, Sent)
+            sending = f"{show_size(packed.size)} to {session.peer or 'a peer'}"
+            await self._wait(session, mailbox).for_values(sending)
         finally:
             self._note("")
             session.leave(mailbox)
 
-    async def _wait(self, session: Session, mailbox: Mailbox, sending: str = "") -> Answered | Sent:
-        """Wait for the cell's end, or, if its values are sent (how many, where to), for theirs."""
-        progress = sending or None
-        while True:
-            match await mailbox.get(TICK if self._background else None if progress is None else SOON):
-                case Answered() | Sent() as done:
-                    return done
-                case Progress() as waiting:
-                    progress = waiting.text
-                    continue  # most pass at once, and are not worth a line
-                case None:
-                    self._note(progress or "")
-                    progress = progress if self._background else None
-                case Question() as question:
-                    self._ask(session, question)
-                case Stop() if sending:
-                    raise KeyboardInterrupt
-                case Stop():
-                    await self._stop(session)
-                case Over(outcome=outcome, limits=limits):
-                    said = in_words(outcome, session.peer or "the peer", limits)
-                    raise HomieError(
-                        f"the session {session.name} is over: {said}. The next cell opens another one"
-                    )
-                case Broken(error=error):
-                    raise error
-                case letter:
-                    assert_never(letter)
-
-    def _ask(self, session: Session, question: Question) -> None:
-        try:
-            with stoppable():  # so that stop ends the question
-                text = self._publisher.ask(question.prompt, question.password)
-        except (KeyboardInterrupt, EOFError):
-            session.interrupt(self._request)
-        else:
-            session.answer(text, self.header)
-
-    async def _stop(self, session: Session) -> None:
-        """The first stop interrupts; a second one soon after asks what is to become of a cell that goes on."""
-        now = time.monotonic()
-        again = self._stopped_at is not None and now - self._stopped_at < AGAIN
-        self._stopped_at = now
-        if not again:
-            # Jupyter interrupts a kernel that it is about to end or restart: then this one is gone by now, and the
-            # cell over there, which nobody meant, goes on until its notebook attaches to it again.
-            if self._blocking:
-                time.sleep(RESTART)  # noqa: ASYNC251 - to stand still is what was asked for
-            else:
-                await asyncio.sleep(RESTART)
-            session.interrupt(self._request)
-            if session.runs not in ("", self._request):
-                raise KeyboardInterrupt  # it has not begun, and will be over when its turn comes
-            return
-        where = f"on {session.peer}"
-        if self._publisher.takes_input:
-            with suppress(KeyboardInterrupt, EOFError):
-                wish = self._publisher.ask(
-                    f"The cell still runs {where}. Leave it running, kill its session, or wait? [l/k/w] ", False
-                )
-                if wish.strip().lower().startswith("k"):
-                    session.finish()
-                    session.closed.wait()
-                    raise RemoteError(f"the session {where} was ended, as you asked; its variables are gone")
-                if wish.strip().lower().startswith("w"):
-                    return
-        self._say(f"left to itself; it goes on {where}: `%homie attach` shows it, `%homie end` ends it")
-        raise KeyboardInterrupt
+    def _wait(self, session: Session, mailbox: Mailbox) -> Wait:
+        patience = TICK if self._background else None
+        return Wait(session, self._request, self.header, mailbox, self._publisher, self._note, patience)
 
     def _end(self, answered: Answered, came: Given) -> None:
         session, options = self.session, self._options
@@ -300,8 +213,7 @@ class Cell:
             self._publisher.note(text, self.header)
 
     def _say(self, line: str) -> None:
-        text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
-        self._publisher.show("stream", {"name": "stderr", "text": text}, {}, self.header, [])
+        self._publisher.say(line, self.header)
 
 
 def value_of(notebook: Notebook, session: Session, name: str) -> Any:

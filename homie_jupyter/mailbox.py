@@ -4,6 +4,7 @@ import asyncio
 import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,13 @@ class Mailbox:
             return self._waiting.get(timeout=patience)
         except (TimeoutError, queue.Empty):
             return None
+
+    async def pause(self, seconds: float) -> None:
+        """Stand still, or let others work."""
+        if self._loop:
+            await asyncio.sleep(seconds)
+        else:
+            time.sleep(seconds)  # noqa: ASYNC251 - to stand still is what was asked for
 
     def __enter__(self) -> "Mailbox":
         if threading.current_thread() is threading.main_thread():  # nobody else hears signals

@@ -60,6 +60,11 @@ class Publisher(ABC):
     ) -> None:
         """Publish it, captured or not."""
 
+    def say(self, line: str, header: Header) -> None:
+        """Show a sentence of Homie's own in this cell."""
+        text = f"homie: {''.join(c if c.isprintable() else '?' for c in line)}\n"
+        self.show("stream", {"name": "stderr", "text": text}, {}, header, [])
+
     @abstractmethod
     def note(self, text: str, header: Header) -> None:
         """Say what is under way, in one line in place of the one before; empty: nothing any more."""

@@ -58,6 +58,7 @@ def left(recording: Recording) -> dict[str, int]:
 
 def test_of_a_new_session_with_files_and_values(recorded):
     kernel, recording = recorded
+    kernel.run("%homie end", fine=False)
     recording.clear()
     line = "-f 'data/*.csv' -i small,large -o total --cpus 0.5 --ram 512M"
     said, named = would_leave(kernel, line)
@@ -77,13 +78,13 @@ def test_of_a_new_session_with_files_and_values(recorded):
 def test_of_a_session_that_is_open(recorded):
     kernel, recording = recorded
     kernel.run("%%homie\npass")
-    (kernel.run("open('new.txt', 'w').write('new')"))
+    kernel.run("open('new.txt', 'w').write('new')")
     recording.clear()
-    line = "-f new.txt -i small"
+    line = "-f new.txt -i small,large"
     said, named = would_leave(kernel, line)
     assert recording.sent() == []
     assert said.startswith("to desk: the session main is open there\n")
-    kernel.run(f"%%homie {line}\nimport os\ntotal = sum(small) + len(large)\n# ü")
+    kernel.run(f"%%homie {line}{BODY}")
     ways = left(recording)
     assert ways["names"] == named["names and digests of files, twice"]
     assert ways["files"] == named["new.txt, unless it is there already"] == 3
