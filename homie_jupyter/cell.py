@@ -8,17 +8,18 @@ from typing import Any, Protocol, TypeVar, cast
 
 from homie_core.client.files import fresh_folder
 from homie_core.client.session import Answered, Header, Message, Progress, Session
-from homie_core.client.values import Given, Packed, given, parcel_of, wish
+from homie_core.client.values import Given, Packed, given, parcel_of
 from homie_core.model.control import Delivered
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_size
+from homie_jupyter.auto import confirm
 from homie_jupyter.ending import footer_of, hint, obey
 from homie_jupyter.failing import Failed, error_from
 from homie_jupyter.mailbox import Mailbox, stoppable
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.show import footer
-from homie_jupyter.variables import Remote, values_to_send
+from homie_jupyter.variables import Remote, values_to_send, wish_for
 from homie_jupyter.waiting import Wait
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class Cell:
         self._values = Packed(
             values_to_send(self._options.inputs, variables, self._notebook.open_for(self._options))
         )
+        confirm(self._values, self._options, self._notebook, self._say)
         if self._options.capture:
             capture = self._publisher.capture(self.header)
             variables[self._options.capture] = capture.result()
@@ -94,13 +96,11 @@ class Cell:
         return came
 
     async def _run(self, session: Session, packed: Packed) -> Answered:
-        options, wishes = self._options, None
+        options = self._options
         parcel = os.urandom(8).hex() if packed.is_large else None
-        if packed.names or options.outputs or options.keeps or options.gets:
+        if wish_for(options, packed, parcel, False):
             session.look_at_trust()
-            wishes = wish(
-                packed, options.outputs, options.keeps, options.gets, parcel=parcel, pickles=session.trusted
-            )
+        wishes = wish_for(options, packed, parcel, session.trusted)
         with Mailbox(self._blocking) as mailbox:
             if parcel:
                 await self._send(session, parcel, packed, mailbox)
@@ -126,7 +126,12 @@ class Cell:
         message, options = answered.given, self._options
         if message is None:
             return Given({}, {}, {})
-        came = self._given(session, message, options.outputs, options.keeps)
+        came = self._given(session, message, (*options.outputs, *options.offers), options.keeps)
+        if stay := [name for name in options.offers if _stays(came.errors.pop(name, None))]:
+            self._say(
+                f"not brought back from {session.peer}: {', '.join(stay)} "
+                "(no data, or larger than `%config Homie.auto_limit`)"
+            )
         for name, what in came.kept.items():
             self._notebook.variables[name] = Remote(session, what, partial(value_of, self._notebook))
         self._notebook.variables.update(came.values)
@@ -214,6 +219,11 @@ class Cell:
 
     def _say(self, line: str) -> None:
         self._publisher.say(line, self.header)
+
+
+def _stays(error: HomieError | None) -> bool:
+    """Whether this is why a value stays there, not that there is none."""
+    return error is not None and "NameError" not in str(error)
 
 
 def value_of(notebook: Notebook, session: Session, name: str) -> Any:

@@ -17,6 +17,7 @@ class Homie(Configurable):
     cpus = Unicode("", help="Cores of a session that is opened, for example 2 or 0.5.").tag(config=True)
     ram = Unicode("", help="Its memory, for example 8G or 512M.").tag(config=True)
     timeout = Unicode("", help="Running time of a cell, for example 90, 10m or 2h.").tag(config=True)
+    auto_limit = Unicode("100m", help="What --auto sends, and brings back, without asking.").tag(config=True)
     quiet = Bool(False, help="No footer, no notes; errors are told all the same.").tag(config=True)
 
     def words(self) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from homie_core.client.files import Chosen, chosen
 from homie_core.client.leaving import Leaving, in_words, leaving_with, where_in_words
 from homie_core.client.session import cell_message
-from homie_core.client.values import Packed, wish
+from homie_core.client.values import Packed
 from homie_core.model.job import FileRef
 from homie_core.model.names import Digest
 from homie_core.model.quantity import show_size
@@ -14,7 +14,7 @@ from homie_core.model.wire import encode
 from homie_core.runner.parcel import bundle
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.variables import values_to_send
+from homie_jupyter.variables import values_to_send, wish_for
 
 _DIGEST = Digest(64 * "0")
 
@@ -48,10 +48,7 @@ def _files(files: tuple[Chosen, ...]) -> Iterator[Leaving]:
 
 
 def _cell(code: str, options: Options, notebook: Notebook, packed: Packed, trusted: bool) -> Iterator[Leaving]:
-    wishes = None
-    if packed.names or options.outputs or options.keeps or options.gets:
-        parcel = "0" * 16 if packed.is_large else None
-        wishes = wish(packed, options.outputs, options.keeps, options.gets, parcel=parcel, pickles=trusted)
+    wishes = wish_for(options, packed, "0" * 16 if packed.is_large else None, trusted)
     publisher = notebook.publisher
     message = cell_message(code, publisher.new_header(), publisher.takes_input, wishes, [])
     if packed.names:

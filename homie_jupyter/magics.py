@@ -16,6 +16,7 @@ from homie_core.model.errors import HomieError
 from homie_core.model.gpu import parse_gpu, parse_vram, with_vram
 from homie_core.model.quantity import parse_duration, parse_size
 from homie_jupyter import lines
+from homie_jupyter.auto import with_symbols
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.completion import Completion
 from homie_jupyter.defaults import Homie
@@ -101,6 +102,11 @@ class HomieMagics(Magics):
     )
     @argument(
         "-o", dest="outputs", action="append", default=[], metavar="NAMES", help="variables that come back: c,d"
+    )
+    @argument(
+        "--auto",
+        action="store_true",
+        help="variables that it needs go with it, and those that it makes come back, as far as its text tells",
     )
     @argument(
         "--keep",
@@ -211,11 +217,13 @@ class HomieMagics(Magics):
                 args.timeout,
                 names_in(args.inputs, "-i"),
                 names_in(args.outputs, "-o"),
-                names_in(args.keep, "--keep"),
-                checked_globs(args.gets),
-                args.capture and names_in([args.capture], "--capture")[0],
-                args.quiet,
+                keeps=names_in(args.keep, "--keep"),
+                gets=checked_globs(args.gets),
+                capture=args.capture and names_in([args.capture], "--capture")[0],
+                quiet=args.quiet,
             )
+            if args.auto:
+                options = with_symbols(cell, options, self._in, self._defaults.auto_limit)
             if args.dry_run:
                 print(dry_run(cell, options, self.notebook))  # noqa: T201
                 return None

@@ -24,6 +24,10 @@ class Options:
     """Variables that go with the cell."""
     outputs: tuple[str, ...] = ()
     """Those that come back after it."""
+    offers: tuple[str, ...] = ()
+    """Those that come back if they are there, data, and not too large."""
+    auto_limit: int | None = None
+    """Bytes that `--auto` sends, and brings back, without asking; None: all variables were named by the person."""
     keeps: tuple[str, ...] = ()
     """Those that stay there, and are told about."""
     gets: tuple[str, ...] = ()

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from homie_core.client.values import Kept
+from homie_core.client.values import Kept, Packed, wish
 from homie_core.model.errors import HomieError
+from homie_jupyter.options import Options
 
 if TYPE_CHECKING:
     from homie_core.client.session import Session
@@ -31,6 +32,22 @@ class Remote:
 
     def __reduce__(self) -> Any:
         raise TypeError(f"it stays on {self._session.peer}; `.get()` brings it here")
+
+
+def wish_for(options: Options, packed: Packed, parcel: str | None, trusted: bool) -> dict[str, Any] | None:
+    """Return what a cell's request says of values and files; None if it wishes for nothing."""
+    if not (packed.names or options.outputs or options.offers or options.keeps or options.gets):
+        return None
+    return wish(
+        packed,
+        options.outputs,
+        options.keeps,
+        options.gets,
+        options.offers,
+        options.auto_limit,
+        parcel=parcel,
+        pickles=trusted,
+    )
 
 
 def names_in(given: Iterable[str], option: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ The execute request of such a cell carries a wish beside its code, `content["hom
     sends      whether values come: a pickled dict of them is the message's first buffer, before what belongs to it
     parcel     name of the parcel that holds these buffers instead
     gives      expressions whose values go back; `keeps`: names that are only told about
+    offers     names whose values go back, each only if it takes no more than `most` bytes
     pickles    whether values that are no data may go back as pickles
     gets       patterns of files that go back
 
@@ -71,10 +72,13 @@ class Exchange:
         """Return content and buffers of the message that gives what was wished for."""
         values: list[dict[str, Any]] = []
         buffers: list[Buffer] = []
-        for name in self._wish.get("gives", ()):
+        gives = self._wish.get("gives", ())
+        for number, name in enumerate((*gives, *self._wish.get("offers", ()))):
             try:
                 value = eval(name, self._names)  # noqa: S307 - the submitter's own words, in his own sandbox
                 description, parts = describe(name, value, bool(self._wish.get("pickles")))
+                if number >= len(gives) and (size := len(description) + _size(parts)) > self._wish["most"]:
+                    raise NotData(name, f"its {size} bytes are more than may come unasked")
             except NotData as error:
                 values.append({"name": name, "error": error.why, "where": error.where})
             except Exception as error:
@@ -90,7 +94,7 @@ class Exchange:
         content: dict[str, Any] = {"values": values, "kept": kept}
         if globs := self._wish.get("gets"):
             content |= Outgoing(self._top).offer(globs)
-        if sum(memoryview(each).nbytes for each in buffers) <= INLINE:
+        if _size(buffers) <= INLINE:
             return content, buffers
         return {**content, "parcel": self._write(buffers)}, []
 
@@ -111,6 +115,10 @@ class Exchange:
             with suppress(OSError):  # its host has just removed it
                 if name != self._wish.get("parcel") and time.time() - os.lstat(path).st_ctime > UNFETCHED:
                     os.unlink(path)
+
+
+def _size(buffers: list[Buffer]) -> int:
+    return sum(memoryview(each).nbytes for each in buffers)
 
 
 def _told(value: Any) -> dict[str, Any]:

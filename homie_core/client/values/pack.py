@@ -32,6 +32,8 @@ def wish(
     gives: tuple[str, ...] = (),
     keeps: tuple[str, ...] = (),
     gets: tuple[str, ...] = (),
+    offers: tuple[str, ...] = (),
+    most: int | None = None,
     *,
     parcel: ParcelName | None,
     pickles: bool,
@@ -44,6 +46,8 @@ def wish(
         "gives": gives,
         "keeps": keeps,
         "gets": gets,
+        "offers": offers,
+        "most": most,
         "pickles": pickles,
     }
 

@@ -1,0 +1,78 @@
+"""`%%homie --auto`, in a real sandbox on another node."""
+
+import pytest
+from local_kernel import LocalKernel
+
+pytestmark = [
+    pytest.mark.docker,
+    # jupyter_client on its way to a new event loop policy; nothing of ours
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client"),
+]
+
+
+def test_what_a_cell_reads_goes_and_what_it_makes_comes_back(kernel: LocalKernel):
+    kernel.run(
+        "import math\nbase, untouched = [1, 2], 'here'\ndef power(x): return math.pow(x, exponent)\nexponent = 3"
+    )
+    ran = kernel.run(
+        "%%homie --auto\nsquares = [power(x) for x in base]\nimport os\nlast = squares[-1]\nbase.append(9)"
+    )
+    said = ran.stream("stderr")
+    assert said.startswith("homie: sends ")
+    assert "power (" in said
+    assert "base (30 B)" in said
+    assert "untouched" not in said
+    assert ran.footer.endswith(" · squares, last")
+    assert kernel.run("squares, last, base").results == ["([1.0, 8.0], 8.0, [1, 2])"]
+
+
+def test_what_is_no_data_stays_there_and_that_is_said(kernel: LocalKernel):
+    ran = kernel.run("%%homie --auto\nhandle = open('x', 'w')\nn = 1\nif n > 1:\n    never = 2\ndef f(): pass")
+    assert ran.stream("stderr").startswith("homie: not brought back from desk: handle (no data, or larger than")
+    assert kernel.run("n, 'handle' in globals(), 'never' in globals()").results == ["(1, False, False)"]
+
+
+def test_much_is_sent_only_if_that_is_wanted(kernel: LocalKernel):
+    kernel.run("%config Homie.auto_limit = '1m'")
+    try:
+        kernel.run("much, mine = bytes(2_000_000), 0")
+        kernel.answers += ["n", "y"]
+        ran = kernel.run("%%homie --auto\nsize = len(much)", fine=False)
+        assert "nothing was sent; `-i NAMES` instead" in ran.stream("stderr")
+        assert "This sends much (1.9 MB): more than the 1.0 MB of `%config" in kernel.asked[-1]["prompt"]
+        kernel.run("%%homie --auto\nsize = len(much)")
+        assert kernel.run("size").results == ["2000000"]
+        ran = kernel.run("%%homie --auto\nback = bytes(2_000_000)")
+        assert "not brought back from desk: back" in ran.stream("stderr")
+        kernel.run("%config Homie.auto_limit = 'lots'")
+        ran = kernel.run("%%homie --auto\npass", fine=False)
+        assert "`%config Homie.auto_limit`: 'lots' is no size" in ran.stream("stderr")
+    finally:
+        kernel.run("%config Homie.auto_limit = '100m'")
+
+
+def test_a_whole_notebook_runs_there_without_a_name_being_named(kernel: LocalKernel):
+    kernel.run("here = 20")
+    kernel.run("%homie on --auto")
+    try:
+        kernel.run("there = here + 1")
+        kernel.run("there = there * 2")
+    finally:
+        kernel.run("%homie off")
+    assert kernel.run("there").results == ["42"]
+
+
+def test_a_dry_run_names_what_was_found(kernel: LocalKernel):
+    kernel.run("found = 'x' * 100")
+    said = kernel.run("%%homie --auto --dry-run\nlen(found)").stream()
+    assert "the values of found (" in said
+
+
+def test_where_nobody_can_be_asked_much_is_an_error(kernel: LocalKernel):
+    kernel.run("%config Homie.auto_limit = '1m'\nmuch = bytes(2_000_000)")
+    try:
+        id = kernel.client.execute("%%homie --auto\nlen(much)", allow_stdin=False, stop_on_error=False)
+        ran = kernel.rest(id, fine=False)
+        assert "--auto would send much (1.9 MB): more than the 1.0 MB" in ran.stream("stderr")
+    finally:
+        kernel.run("%config Homie.auto_limit = '100m'")
