@@ -83,8 +83,9 @@ def _node(home: Path, secret: str, settings: dict[str, object]) -> Iterator[Clie
                 client.shutdown()
             wait_until_gone(client, pid)
         except BaseException:  # it hangs, or a person is in a hurry: no daemon of a demo outlives it
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, DaemonUnreachable):
                 os.kill(pid, signal.SIGKILL)
+                wait_until_gone(client, pid, patience=5.0)  # it still holds files of the folder until it is
             raise
 
 
