@@ -119,8 +119,8 @@ class CellJob(Job[Any]):
         if status == "waiting":
             parts += [self._why or self.peer]
         elif status == "running":
-            seconds = self.age
-            parts += [self.peer, show_duration(int(seconds) if seconds < 60 else 60 * (seconds // 60))]
+            minutes = int(self.age // 60)
+            parts += [self.peer, show_duration(60 * minutes) if minutes else f"{self.age:.0f} s"]
         elif error := self.exception():
             parts += [self.peer] if status == "cancelled" else [type(error).__name__, self.peer]
         else:

@@ -203,7 +203,9 @@ class HomieMagics(Magics):
         """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
         args = self._parsed(" ".join([*map(shlex.quote, self._defaults.words()), self._in.var_expand(line)]))
         if args.what:
-            meant = f"did you mean --gpu={args.what[0]}?" if "--gpu" in line.split() else "see `%%homie?`"
+            words = line.split()
+            meant = f"did you mean --bg {args.what[0]}?" if "--bg" in words else "see `%%homie?`"
+            meant = f"did you mean --gpu={args.what[0]}?" if "--gpu" in words else meant
             raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; {meant}")
         try:
             options = Options(

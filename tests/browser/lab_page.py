@@ -29,6 +29,7 @@ COUNTED = re.compile(r"^\[\d+\]:$")
 RUNNING = "[*]:"
 NOISE = re.compile(
     "Could not restore the debugger state"  # after each restart of a kernel, debugger used or not
+    r"|404 \(Not Found\) \(http://127\.0\.0\.1:\d+/lsp/status"  # it looks for language servers when it completes
     # Notebook 7.6, now and then while it loads
     r"|reading 'schema'[\s\S]*notebook_core|'filebrowser:open-path' not registered[\s\S]*notebook_core"
 )
@@ -231,6 +232,29 @@ class Cell:
         question = self.node.locator(".jp-Stdin-prompt")
         expect(question, "the cell does not ask").to_be_visible(timeout=CELL_WITHIN)
         return question.inner_text()
+
+    def write(self, source: str) -> Self:
+        """Type this in the place of what the cell holds."""
+        self.node.locator(".cm-content").click()
+        self._page.keyboard.press("Control+a")
+        self._page.keyboard.press("Delete")
+        self._page.keyboard.insert_text(source)
+        return self
+
+    def completions(self) -> list[str]:
+        """Press Tab behind what was typed, and return what is offered; by Escape it goes away again."""
+        self._page.keyboard.press("Tab")
+        box = self._page.locator(".jp-Completer:visible")
+        expect(box, "nothing is offered").to_be_visible()
+        offered = box.locator(".jp-Completer-match").all_inner_texts()
+        self._page.keyboard.press("Escape")
+        expect(box).to_have_count(0)
+        return offered
+
+    @property
+    def source(self) -> str:
+        """What it holds."""
+        return "\n".join(self.node.locator(".cm-line").all_inner_texts())
 
     def click(self, button: str) -> None:
         """Press a button among its outputs."""
