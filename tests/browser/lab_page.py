@@ -243,6 +243,8 @@ class Cell:
 
     def completions(self) -> list[str]:
         """Press Tab behind what was typed, and return what is offered; by Escape it goes away again."""
+        ready = self.node.locator(".jp-mod-completer-enabled")  # otherwise Tab indents
+        expect(ready, "there is nothing to complete").to_be_visible()
         self._page.keyboard.press("Tab")
         box = self._page.locator(".jp-Completer:visible")
         expect(box, "nothing is offered").to_be_visible()
