@@ -20,13 +20,12 @@ class Symbols(NamedTuple):
 
 
 def symbols(code: str) -> Symbols:
-    """Return what this cell reads and makes; nothing for what is no Python."""
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError):
-        return Symbols((), ())
+    """Return what this cell reads and makes; nothing for what is no Python, whose error is the kernel's to tell."""
     walk = _Walk()
-    walk.block(tree.body)
+    try:
+        walk.block(ast.parse(code).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last of parentheses nested too deep
+        return Symbols((), ())
     return Symbols(tuple(walk.reads), tuple(name for name in walk.makes if name not in walk.defines))
 
 
@@ -152,7 +151,7 @@ class _Walk:
             own = getattr(node, "name", "")
             table = symtable.symtable(source, "<cell>", "exec")
             for symbol in table.get_symbols():
-                if symbol.is_referenced() and symbol.get_name() != own:
+                if symbol.is_referenced():  # even its own name, as in `def f(x=f)`
                     self._read(symbol.get_name())
             for name in [symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()]:
                 if name != own:
@@ -163,6 +162,8 @@ class _Walk:
     def _inside(self, table: symtable.SymbolTable, own: str) -> None:
         for symbol in table.get_symbols():
             name = symbol.get_name()
+            if isinstance(table, symtable.Class) and symbol.is_local() and symbol.is_referenced():
+                self._read(name)  # `class K: x = x` reads the cell's x, if it has none of its own yet
             if not symbol.is_global() or name == own:
                 continue
             if symbol.is_referenced():

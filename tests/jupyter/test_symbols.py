@@ -38,12 +38,17 @@ CASES = [
     ("import numpy as np, os.path\nfrom a import b as c\nx = np.ones(3)", "", "x"),
     ("def f(x, y=a):\n    z = x\n    return z + b", "a b", ""),
     ("@d\ndef f(x: T) -> U:\n    return f(x)", "d T U", ""),
+    ("def f(x=f):\n    return x", "f", ""),
+    ("@d(f)\ndef f(): pass", "d f", ""),
+    ("class K(K):\n    def f(self): return K", "K", ""),
     ("a = 1\ndef f():\n    return a", "", "a"),
     ("def f():\n    return a\na = 1", "a", "a"),
     ("def f():\n    global g\n    g = h", "h", "g"),
     ("def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = y\n    return g", "y", ""),
     ("async def f():\n    async with a as b:\n        return [c async for c in b]", "a", ""),
     ("class K(L, metaclass=M):\n    x = y\n    def f(self): return x, z", "L M y x z", ""),
+    ("class K:\n    x = x\n    y = 1", "x", ""),
+    ("class K:\n    n = 1\n    def f(self): return self.n", "", ""),
     ("await a", "a", ""),
     ("async for x in a:\n    y = x", "a", "x y"),
     ("assert a, b", "a b", ""),
@@ -63,5 +68,18 @@ def test_names_are_in_the_order_in_which_they_are_mentioned():
     assert symbols("z = b\na = c") == Symbols(("b", "c"), ("z", "a"))
 
 
-def test_a_cell_that_is_nested_too_deep_is_left_to_the_kernel():
-    assert symbols("(" * 10_000 + ")" * 10_000) == Symbols((), ())
+@pytest.mark.parametrize(
+    "code",
+    [
+        "nonlocal x",
+        "y = z\ndef f(a, a): return z",
+        "def f():\n    x = 1\n    global x",
+        "[x for x in (y := xs)]",
+        "a\0b",
+        "(" * 10_000 + ")" * 10_000,
+        "x = " + "+".join(["a"] * 600),
+        "if a: pass\n" + "elif b: pass\n" * 1500,
+    ],
+)
+def test_whose_symbols_cannot_be_told_is_left_to_the_kernel(code: str):
+    assert symbols(code) == Symbols((), ())
