@@ -20,7 +20,7 @@ class Symbols(NamedTuple):
 
 
 def symbols(code: str) -> Symbols:
-    """Return what this cell reads and makes; nothing for what is no Python, whose error is the kernel's to tell."""
+    """Return what this cell reads and makes; nothing for what is no Python: its error is the kernel's to tell."""
     walk = _Walk()
     try:
         walk.block(ast.parse(code).body)
