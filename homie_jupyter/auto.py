@@ -1,18 +1,25 @@
-"""`%%homie --auto`: the variables that a cell needs go with it, and those that it makes come back."""
+"""`%%homie --auto`: the variables that a cell needs go with it, and those that it makes come back.
+
+What has not changed here since it went to the session or came from it is not sent again: over there it is what the
+cells there have made of it.
+"""
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
 from homie_core.client.values import Packed
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import CannotSend, HomieError
 from homie_core.model.quantity import parse_size, show_size
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
+from homie_jupyter.shared import UNSENDABLE, marks_of
 from homie_jupyter.symbols import symbols
+from homie_jupyter.variables import Remote
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -21,7 +28,9 @@ _HISTORY = re.compile(r"_+|_i*\d*|_[iod]h|In|Out|exit|quit")
 """Names of IPython's own."""
 
 
-def with_symbols(code: str, options: Options, shell: "InteractiveShell", limit: str) -> Options:
+def with_symbols(
+    code: str, options: Options, shell: "InteractiveShell", notebook: Notebook, limit: str
+) -> Options:
     """Return the options with the variables that this cell reads and makes; `limit`: how much goes unasked.
 
     Raises HomieError.
@@ -32,10 +41,22 @@ def with_symbols(code: str, options: Options, shell: "InteractiveShell", limit: 
         raise HomieError(f"`%config Homie.auto_limit`: {error}") from None
     found = symbols(TransformerManager().transform_cell(code))  # the shell's own may send the cell to a peer
     hidden: dict[str, Any] = shell.user_ns_hidden
-    reads = [name for name in found.reads if name in shell.user_ns and not _is_hidden(name, hidden)]
-    makes = [name for name in found.makes if name not in options.outputs and not _is_hidden(name, hidden)]
-    inputs = tuple(dict.fromkeys([*options.inputs, *reads]))
-    return replace(options, inputs=inputs, offers=tuple(makes), auto_limit=most)
+    mine = {name: value for name, value in notebook.variables.items() if not _is_hidden(name, hidden)}
+    session = notebook.open_for(options)
+    marks = marks_of(mine, (*options.inputs, *found.reads, *found.defines))
+    sends = [name for name in found.reads if name in mine and not notebook.shared.has(session, name, marks[name])]
+    for name in sends:
+        if marks[name] == UNSENDABLE and not isinstance(mine[name], Remote):
+            _refuse(name, mine[name])
+    makes = [name for name in found.makes if not _is_hidden(name, hidden)]
+    makes += [name for name in found.changes if name in mine and not isinstance(mine[name], ModuleType)]
+    return replace(
+        options,
+        inputs=tuple(dict.fromkeys([*options.inputs, *sends])),
+        offers=tuple(name for name in makes if name not in options.outputs),
+        auto_limit=most,
+        marks=marks,
+    )
 
 
 def confirm(packed: Packed, options: Options, notebook: Notebook, say: Callable[[str], None]) -> None:
@@ -55,6 +76,14 @@ def confirm(packed: Packed, options: Options, notebook: Notebook, say: Callable[
             return
         raise HomieError("nothing was sent; `-i NAMES` instead of --auto sends only what it names")
     raise HomieError(f"--auto would send {listed}: {limit}. Raise that, or name what goes with `-i`")
+
+
+def _refuse(name: str, value: object) -> None:
+    try:
+        Packed({name: value})
+    except CannotSend as error:
+        wanted = "make it there, or name what goes with `-i` instead of --auto"
+        raise CannotSend(f"{error}. The cell reads it, as far as its text tells: {wanted}") from None
 
 
 def _is_hidden(name: str, hidden: dict[str, Any]) -> bool:

@@ -12,12 +12,14 @@ from homie_core.client.values import Given, Packed, given, parcel_of
 from homie_core.model.control import Delivered
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_size
+from homie_core.runner.exchange import CANNOT_TAKE
 from homie_jupyter.auto import confirm
 from homie_jupyter.ending import footer_of, hint, obey
 from homie_jupyter.failing import Failed, error_from
 from homie_jupyter.mailbox import Mailbox, stoppable
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
+from homie_jupyter.shared import marks_of
 from homie_jupyter.show import footer
 from homie_jupyter.variables import Remote, values_to_send, wish_for
 from homie_jupyter.waiting import Wait
@@ -124,7 +126,11 @@ class Cell:
     def _taken(self, session: Session, answered: Answered) -> Given:
         """Put what came back among the variables here, and return it."""
         message, options = answered.given, self._options
-        if message is None:
+        variables, shared = self._notebook.variables, self._notebook.shared
+        if answered.reply.get("ename") != CANNOT_TAKE:
+            shared.learn(session, options.marks)
+        if message is None:  # it has failed, before or after it made them
+            shared.learn(session, marks_of(variables, options.offers))
             return Given({}, {}, {})
         came = self._given(session, message, (*options.outputs, *options.offers), options.keeps)
         if stay := [name for name in options.offers if _stays(came.errors.pop(name, None))]:
@@ -133,8 +139,10 @@ class Cell:
                 "(no data, or larger than `%config Homie.auto_limit`)"
             )
         for name, what in came.kept.items():
-            self._notebook.variables[name] = Remote(session, what, partial(value_of, self._notebook))
-        self._notebook.variables.update(came.values)
+            variables[name] = Remote(session, what, partial(value_of, self._notebook))
+        variables.update(came.values)
+        if options.auto_limit is not None:
+            shared.learn(session, marks_of(variables, [*came.values, *stay]))
         if came.files:
             self._fetch(session, came)
         return came

@@ -225,7 +225,7 @@ class HomieMagics(Magics):
                 quiet=args.quiet,
             )
             if args.auto:
-                options = with_symbols(cell, options, self._in, self._defaults.auto_limit)
+                options = with_symbols(cell, options, self._in, self.notebook, self._defaults.auto_limit)
             if args.dry_run:
                 print(dry_run(cell, options, self.notebook))  # noqa: T201
                 return None

@@ -16,6 +16,7 @@ from homie_jupyter.mailbox import Mailbox
 from homie_jupyter.options import Options
 from homie_jupyter.output import output_on
 from homie_jupyter.publish import Publisher, publisher_for
+from homie_jupyter.shared import Shared
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -32,6 +33,7 @@ class Notebook:
         self.variables: dict[str, Any] = shell.user_ns
         self.jobs: dict[str, Job[Any]] = {}
         """Cells in the background, by name, also those that have ended."""
+        self.shared = Shared()
         self._open: dict[str, Session] = {}
         self._used: list[str] = []
         """Names of sessions, the one that was used last behind the others."""

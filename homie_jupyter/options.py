@@ -1,6 +1,7 @@
 """What stands behind `%%homie`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from homie_core.model.gpu import GpuAsk
 
@@ -28,6 +29,8 @@ class Options:
     """Those that come back if they are there, data, and not too large."""
     auto_limit: int | None = None
     """Bytes that `--auto` sends, and brings back, without asking; None: all variables were named by the person."""
+    marks: Mapping[str, bytes] = field(default_factory=dict)
+    """What the variables were that `--auto` found to be read or defined (see `Shared`)."""
     keeps: tuple[str, ...] = ()
     """Those that stay there, and are told about."""
     gets: tuple[str, ...] = ()

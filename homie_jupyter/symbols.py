@@ -16,7 +16,11 @@ class Symbols(NamedTuple):
     reads: tuple[str, ...]
     """Needed from outside, or built in."""
     makes: tuple[str, ...]
-    """Bound by it; not what it imports or defines as functions and classes, which is never data."""
+    """Bound by it, but for what it defines."""
+    changes: tuple[str, ...] = ()
+    """Not bound by it, but given other items or attributes (`frame["sum"] = ...`)."""
+    defines: tuple[str, ...] = ()
+    """Functions, classes and imports, which are never data."""
 
 
 def symbols(code: str) -> Symbols:
@@ -26,7 +30,13 @@ def symbols(code: str) -> Symbols:
         walk.block(ast.parse(code).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last of parentheses nested too deep
         return Symbols((), ())
-    return Symbols(tuple(walk.reads), tuple(name for name in walk.makes if name not in walk.defines))
+    made = {*walk.makes, *walk.defines}
+    return Symbols(
+        tuple(walk.reads),
+        tuple(name for name in walk.makes if name not in walk.defines),
+        tuple(name for name in walk.changes if name not in made),
+        tuple(walk.defines),
+    )
 
 
 class _Walk:
@@ -35,7 +45,8 @@ class _Walk:
     def __init__(self) -> None:
         self.reads: dict[str, None] = {}
         self.makes: dict[str, None] = {}
-        self.defines: set[str] = set()
+        self.changes: dict[str, None] = {}
+        self.defines: dict[str, None] = {}
         self._bound: set[str] = set()
         """Names that the cell itself has bound, here."""
 
@@ -84,15 +95,16 @@ class _Walk:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 self._look(node)
                 self._bind(node.name)
-                self.defines.add(node.name)
+                self.defines.setdefault(node.name)
             case ast.Import(names=names) | ast.ImportFrom(names=names):
                 for each in names:
                     name = each.asname or each.name.partition(".")[0]
                     self._bind(name)
-                    self.defines.add(name)
+                    self.defines.setdefault(name)
             case ast.Delete(targets=targets):
                 for target in targets:
                     self._look(target)
+                    self._change(target)
                     if isinstance(target, ast.Name):
                         self._bound.discard(target.id)
                         self.makes.pop(target.id, None)
@@ -138,11 +150,22 @@ class _Walk:
 
     def _assign(self, target: ast.expr) -> None:
         for part in ast.walk(target):
+            self._change(part)
             if isinstance(part, ast.Name):
                 if isinstance(part.ctx, ast.Store):
                     self._bind(part.id)
                 else:
                     self._read(part.id)  # `a[i] = 1` needs both
+
+    def _change(self, target: ast.AST) -> None:
+        """Note whose item or attribute this is, if it is one that is set or deleted."""
+        if not isinstance(target, ast.Attribute | ast.Subscript) or isinstance(target.ctx, ast.Load):
+            return
+        whole: ast.expr = target
+        while isinstance(whole, ast.Attribute | ast.Subscript):
+            whole = whole.value
+        if isinstance(whole, ast.Name):
+            self.changes.setdefault(whole.id)
 
     def _look(self, *nodes: ast.AST) -> None:
         """Note what these nodes read, and bind on the way, with all functions and comprehensions in them."""

@@ -31,6 +31,8 @@ WISH = "homie"
 UNFETCHED = 3600.0
 """Seconds that a parcel waits for who has asked for it; what was fetched its host removes at once."""
 GIVEN = "homie_values"
+CANNOT_TAKE = "CannotTake"
+"""Name of the error of a cell that has not run, for what came with it could not be made here."""
 _CODE = b"_make_function", b"_make_skeleton_class", b"CodeType"
 """In a pickle that holds the bytecode of functions, which only the same Python understands."""
 

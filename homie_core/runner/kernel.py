@@ -17,7 +17,7 @@ from typing import Any
 HERE = __file__.removesuffix("/homie_core/runner/kernel.py")
 sys.path.insert(0, HERE)
 
-from homie_core.runner.exchange import GIVEN, WISH, Exchange
+from homie_core.runner.exchange import CANNOT_TAKE, GIVEN, WISH, Exchange
 from homie_core.runner.frames import BUSY, MAX_RECORD, MESSAGES
 from homie_core.runner.messages import (
     CONTROL,
@@ -102,7 +102,7 @@ class Kernel(IPythonKernel):
             return await super().do_execute(code, *args, **options)
         exchange = Exchange(wish, request["buffers"], self._folder, self.shell.user_ns)
         if why := exchange.take():
-            error = {"ename": "CannotTake", "evalue": why, "traceback": [why]}
+            error = {"ename": CANNOT_TAKE, "evalue": why, "traceback": [why]}
             self.send_response(self.iopub_socket, "error", error)
             return {"status": "error", "execution_count": self.execution_count, **error}
         reply = await super().do_execute(code, *args, **options)

@@ -51,15 +51,75 @@ def test_much_is_sent_only_if_that_is_wanted(kernel: LocalKernel):
         kernel.run("%config Homie.auto_limit = '100m'")
 
 
-def test_a_whole_notebook_runs_there_without_a_name_being_named(kernel: LocalKernel):
-    kernel.run("here = 20")
+@pytest.fixture
+def sticky(kernel: LocalKernel):
     kernel.run("%homie on --auto")
-    try:
-        kernel.run("there = here + 1")
-        kernel.run("there = there * 2")
-    finally:
-        kernel.run("%homie off")
-    assert kernel.run("there").results == ["42"]
+    yield
+    kernel.run("%homie off")
+
+
+def test_a_whole_notebook_runs_there_without_a_name_being_named(kernel: LocalKernel, sticky):
+    kernel.run("%%local\nhere = 20")
+    kernel.run("there = here + 1")
+    kernel.run("there = there * 2")
+    assert kernel.run("%%local\nthere").results == ["42"]
+
+
+def test_what_cells_there_made_of_a_value_stays(kernel: LocalKernel, sticky):
+    kernel.run("items = [1]")
+    kernel.run("items.append(2)")
+    ran = kernel.run("items")
+    assert (ran.results, ran.stream("stderr")) == (["[1, 2]"], ""), "nothing has changed here, so nothing goes"
+    kernel.run("%%local\nitems[0] = 7")
+    ran = kernel.run("items")
+    assert ran.results == ["[7]"]
+    assert ran.stream("stderr").startswith("homie: sends items (")
+
+
+def test_a_new_item_comes_back(kernel: LocalKernel, sticky):
+    kernel.run("%%local\ntable = {'a': 1}")
+    ran = kernel.run("table['b'] = 2\ndel table['a']")
+    assert ran.footer.endswith(" · table")
+    assert kernel.run("table").stream("stderr") == ""
+    assert kernel.run("%%local\ntable").results == ["{'b': 2}"]
+
+
+def test_what_is_defined_or_made_there_is_not_put_back_by_what_is_here(kernel: LocalKernel, sticky):
+    kernel.run("%%local\ndef which(): return 'old'\nhandle, count = 'old', 'old'")
+    kernel.run("def which(): return 'new'\nhandle = open('x', 'w')")
+    assert kernel.run("which(), handle.name").results == ["('new', 'x')"]
+    assert kernel.run("count = 'new'\n1 / 0", fine=False).error["ename"] == "ZeroDivisionError"
+    assert kernel.run("count").results == ["'new'"]
+    assert kernel.run("%%local\nwhich(), handle, count").results == ["('old', 'old', 'old')"]
+
+
+def test_a_session_that_began_anew_gets_everything_again(kernel: LocalKernel):
+    kernel.run("again = 'x' * 1000")
+    assert kernel.run("%%homie --auto\nlen(again)").stream("stderr").startswith("homie: sends again (")
+    assert kernel.run("%%homie --auto\nlen(again)").stream("stderr") == ""
+    kernel.run("%homie restart")
+    ran = kernel.run("%%homie --auto\nlen(again)")
+    assert (ran.results, ran.stream("stderr")[:19]) == (["1000"], "homie: sends again ")
+    fresh = kernel.run("%%homie --auto --fresh\nlen(again)")
+    assert (fresh.results, fresh.stream("stderr")[:19]) == (["1000"], "homie: sends again ")
+
+
+def test_what_did_not_arrive_goes_again(kernel: LocalKernel, tmp_path):
+    kernel.run(
+        f"import os, sys\nsite = {str(tmp_path / 'site-packages')!r}\nos.mkdir(site)\nsys.path.insert(0, site)\n"
+        "open(f'{site}/mine_alone.py', 'w').write('class Thing: pass')\nimport mine_alone\n"
+        "thing = mine_alone.Thing()"
+    )
+    for _ in range(2):
+        ran = kernel.run("%%homie --auto\nthing", fine=False)
+        assert "No module named 'mine_alone'" in "".join(ran.error["traceback"])
+
+
+def test_what_cannot_be_sent_says_what_to_do(kernel: LocalKernel):
+    kernel.run("generator = (n for n in ())")
+    said = kernel.run("%%homie --auto\nlist(generator)", fine=False).stream("stderr")
+    assert "`generator` (generator) cannot be sent: TypeError" in said
+    assert "make it there, or name what goes with `-i` instead of --auto" in said
 
 
 def test_a_dry_run_names_what_was_found(kernel: LocalKernel):
@@ -69,7 +129,7 @@ def test_a_dry_run_names_what_was_found(kernel: LocalKernel):
 
 
 def test_where_nobody_can_be_asked_much_is_an_error(kernel: LocalKernel):
-    kernel.run("%config Homie.auto_limit = '1m'\nmuch = bytes(2_000_000)")
+    kernel.run("%config Homie.auto_limit = '1m'\nmuch = b'!' * 2_000_000")
     try:
         id = kernel.client.execute("%%homie --auto\nlen(much)", allow_stdin=False, stop_on_error=False)
         ran = kernel.rest(id, fine=False)

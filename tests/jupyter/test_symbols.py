@@ -64,6 +64,31 @@ def test_what_a_cell_reads_and_makes(code: str, reads: str, makes: str):
     assert (set(found.reads), set(found.makes)) == (set(reads.split()), set(makes.split()))
 
 
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("a[i] = b", "a"),
+        ("a.loc[m, 'x'].y = b", "a"),
+        ("a['x'] += 1", "a"),
+        ("a, b[0], *c.d = e", "b c"),
+        ("del a['x'], b", "a"),
+        ("for a[0] in xs: pass", "a"),
+        ("with x as a.y: pass", "a"),
+        ("a = {}\na['x'] = 1", ""),
+        ("import a\na.x = 1", ""),
+        ("a().x = 1", ""),
+        ("b = a['x']", ""),
+    ],
+)
+def test_what_a_cell_changes(code: str, changes: str):
+    assert set(symbols(code).changes) == set(changes.split())
+
+
+def test_what_a_cell_defines_is_not_made():
+    code = "import a.b, c as d\nfrom e import f\ndef g(): pass\nclass H: pass\nx = 1"
+    assert symbols(code) == Symbols((), ("x",), defines=("a", "d", "f", "g", "H"))
+
+
 def test_names_are_in_the_order_in_which_they_are_mentioned():
     assert symbols("z = b\na = c") == Symbols(("b", "c"), ("z", "a"))
 

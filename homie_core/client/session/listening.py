@@ -54,6 +54,8 @@ class Listening:
         self._attaching = attaching
         """Who waits for the beginning of the newest cell."""
         self._lock = threading.Lock()
+        self.restarts = 0
+        """How often its variables were lost."""
         self._restarted = threading.Event()
         self._unpacker = Unpacker()
 
@@ -130,6 +132,7 @@ class Listening:
                 gone = Broken(HomieError(f"the session on {self.peer} was restarted; its variables are gone"))
                 for id in list(self._waiting):
                     self._waiting.pop(id).put(gone)
+                self.restarts += 1
                 self._restarted.set()
             case event.Placed():
                 self._placed.put(what.error)
