@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 KEEP = 7 * 86400.0
 """Seconds for which the events and files of an ended job are kept, unless its submitter has fetched them."""
+LESS = "; send less, or ask its owner to lend more (container_disk_limit)"
 
 
 @dataclass
@@ -133,7 +134,9 @@ class Hosting:
         size, most = sum(file.size for file in place.files), hosted.accepted.limits.disk
         if size > most:
             name = self.admission.name
-            raise PeerRefused(f"{name} lends a job {show_size(most)} of disk; these files are {show_size(size)}")
+            raise PeerRefused(
+                f"{name} lends a job {show_size(most)} of disk; these files are {show_size(size)}{LESS}"
+            )
         hosted.inbox = Inbox(hosted.folder / "received", place.files)
         return Missing(digests=hosted.inbox.missing)
 
@@ -151,7 +154,9 @@ class Hosting:
         running, work, most = self._at_work(caller, job)
         if size > most:
             host = self.admission.name
-            raise PeerRefused(f"{host} lends a job {show_size(most)} of disk; these values are {show_size(size)}")
+            raise PeerRefused(
+                f"{host} lends a job {show_size(most)} of disk; these values are {show_size(size)}{LESS}"
+            )
         with parcels.incoming(work, name, size, *running.owner) as incoming:
             yield incoming
 

@@ -50,19 +50,19 @@ class Exchange:
         self._clear()
         if not self._wish.get("sends"):
             return ""
-        # in memory that can be written, as arrays should be
-        buffers = (
-            taken(os.path.join(self._folder, parcel))
-            if (parcel := self._wish.get("parcel"))
-            else [memoryview(bytearray(each)) for each in self._buffers]
-        )
-        theirs, mine = tuple(self._wish["python"]), sys.version_info[:2]
-        if theirs != mine and any(mark in bytes(buffers[0]) for mark in _CODE):
-            return (
-                f"functions and classes of a notebook travel only between the same versions of Python: "
-                f"{theirs[0]}.{theirs[1]} sent, {mine[0]}.{mine[1]} is here. Define them in this cell"
-            )
         try:
+            # in memory that can be written, as arrays should be
+            buffers = (
+                taken(os.path.join(self._folder, parcel))
+                if (parcel := self._wish.get("parcel"))
+                else [memoryview(bytearray(each)) for each in self._buffers]
+            )
+            theirs, mine = tuple(self._wish["python"]), sys.version_info[:2]
+            if theirs != mine and any(mark in bytes(buffers[0]) for mark in _CODE):
+                return (
+                    f"functions and classes of a notebook travel only between the same versions of Python: "
+                    f"{theirs[0]}.{theirs[1]} sent, {mine[0]}.{mine[1]} is here. Define them in this cell"
+                )
             self._names.update(pickle.loads(buffers[0], buffers=buffers[1:]))  # noqa: S301 - the submitter's
         except ImportError as error:
             return f"what was sent needs a package that is not installed here: {error}"
@@ -98,15 +98,31 @@ class Exchange:
             content |= Outgoing(self._top).offer(globs)
         if _size(buffers) <= INLINE:
             return content, buffers
-        return {**content, "parcel": self._write(buffers)}, []
+        try:
+            return {**content, "parcel": self._write(buffers)}, []
+        except OSError as error:
+            size = f"{_size(buffers) / (1 << 20):.0f} MB"
+            why = (
+                f"{size} are to come, and do not fit onto its disk there ({error.strerror}); `--keep` leaves them"
+            )
+            return {
+                **content,
+                "values": [{"name": each["name"], "error": why, "where": ""} for each in values],
+            }, []
 
     def _write(self, buffers: list[Buffer]) -> str:
         os.makedirs(self._folder, 0o700, exist_ok=True)
         name = os.urandom(8).hex()
-        with open(os.path.join(self._folder, name), "xb", buffering=0) as file:
-            for view in bundle(buffers):
-                while view:
-                    view = view[file.write(view) :]
+        path = os.path.join(self._folder, name)
+        try:
+            with open(path, "xb", buffering=0) as file:
+                for view in bundle(buffers):
+                    while view:
+                        view = view[file.write(view) :]
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
         return name
 
     def _clear(self) -> None:

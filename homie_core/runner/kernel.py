@@ -107,7 +107,12 @@ class Kernel(IPythonKernel):
             return {"status": "error", "execution_count": self.execution_count, **error}
         reply = await super().do_execute(code, *args, **options)
         if reply["status"] == "ok":
-            content, buffers = exchange.give()
+            try:
+                content, buffers = exchange.give()
+            except Exception as failed:  # whatever it is, the cell must be answered
+                content = {"ename": type(failed).__name__, "evalue": str(failed), "traceback": [str(failed)]}
+                self.send_response(self.iopub_socket, "error", content)
+                return {**reply, "status": "error", **content}
             self.send_response(self.iopub_socket, GIVEN, content, buffers=buffers)
         return reply
 

@@ -188,3 +188,18 @@ def test_bubblewrap_takes_and_gives_them_too(base_image: str, tmp_path):
         kernel.run("%%homie -i x -o y,z --get 'f*'\ny, z = x[::-1], [1]\nopen('file', 'wb').write(x)")
         assert kernel.run("y == x[::-1], len(y), z").results == ["(True, 5120000, [1])"]
         assert (tmp_path / "homie-results/main-1/file").stat().st_size == 5_120_000
+
+
+def test_what_is_too_large_for_the_disk_there_is_refused_either_way(start_kernel, pair, tmp_path):
+    pair.desk.homie("config", "set", "container_disk_limit", "100m")
+    pair.desk.homie("down")
+    pair.desk.homie("up")
+    pair.wait_until_found()
+    with start_kernel(tmp_path) as kernel:
+        kernel.run("big = bytes(200_000_000)")
+        said = kernel.run("%%homie -i big\npass", fine=False).stream("stderr")
+        assert "desk lends a job 100 MB of disk; these values are 191 MB; send less, or ask its owner" in said
+        said = kernel.run("%%homie -o back\nback = bytes(900_000_000)", fine=False).stream("stderr")
+        assert "`back` cannot come from desk: 858 MB are to come, and do not fit onto its disk there" in said
+        assert kernel.run("%%homie\nlen(back)").results == ["900000000"], "it is still there"
+        kernel.run("%homie end")
