@@ -1,6 +1,7 @@
 """A job that is one cell of a session: it reads the session's letters itself, in the session's thread."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -105,6 +106,8 @@ class Call(Job[T]):
         match letter:
             case Progress(text=text):
                 self._why = text
+            case Sent() if self.future.done():
+                pass  # it was cancelled meanwhile
             case Sent():
                 try:
                     self._run(session, self._parcel)
@@ -124,20 +127,20 @@ class Call(Job[T]):
         return self._session is not None and self._session.runs == self.key
 
     def _end(self) -> None:
-        if self._session is None:
-            self._fail(CancelledError())
-        else:
+        if not self._runs():
+            self._fail(CancelledError())  # its turn may come, and will be over at once
+        if self._session:
             threading.Thread(target=self._interrupt, args=(self._session,), name=self.id, daemon=True).start()
 
     def _interrupt(self, session: Session) -> None:
         with suppress(HomieError):
-            if session.started.is_set() or not self._killable:
-                session.interrupt(self.key)
-                if not self._runs():
-                    self._fail(CancelledError())  # its turn will come, and be over at once
-                with suppress(Exception, CancelledError):
-                    self.future.exception(MERCY)
-            if self._killable and not self.future.done():
+            session.interrupt(self.key)
+            until = time.monotonic() + MERCY
+            while goes_on := self._runs() or not self.future.done():
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.05)
+            if goes_on and self._killable:
                 session.end()
 
     def _run(self, session: Session, parcel: str | None) -> None:

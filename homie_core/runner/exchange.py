@@ -101,10 +101,8 @@ class Exchange:
         try:
             return {**content, "parcel": self._write(buffers)}, []
         except OSError as error:
-            size = f"{_size(buffers) / (1 << 20):.0f} MB"
-            why = (
-                f"{size} are to come, and do not fit onto its disk there ({error.strerror}); `--keep` leaves them"
-            )
+            megabytes = f"{_size(buffers) / (1 << 20):.0f} MB"
+            why = f"{megabytes} are to come, and do not fit onto its disk there ({error.strerror}); `--keep` leaves them"
             return {
                 **content,
                 "values": [{"name": each["name"], "error": why, "where": ""} for each in values],
