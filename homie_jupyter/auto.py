@@ -10,8 +10,6 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.inputtransformer2 import TransformerManager
-
 from homie_core.client.values import Packed
 from homie_core.model.errors import CannotSend, HomieError
 from homie_core.model.quantity import parse_size, show_size
@@ -39,7 +37,7 @@ def with_symbols(
         most = parse_size(limit)
     except ValueError as error:
         raise HomieError(f"`%config Homie.auto_limit`: {error}") from None
-    found = symbols(TransformerManager().transform_cell(code))  # the shell's own may send the cell to a peer
+    found = symbols(code)
     hidden: dict[str, Any] = shell.user_ns_hidden
     mine = {name: value for name, value in notebook.variables.items() if not _is_hidden(name, hidden)}
     session = notebook.open_for(options)

@@ -1,4 +1,4 @@
-"""Which variables a cell needs, and which it makes, as far as its text tells.
+"""Which variables a cell needs, and which it makes, as far as its text tells, also inside `%%time` and the like.
 
 What may be read before the cell has bound it counts as needed: sending too much costs time, sending too little
 costs the cell. Loops are taken to run at least once.
@@ -8,6 +8,8 @@ import ast
 import symtable
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from homie_jupyter.magic_code import code_in, python_of
 
 
 class Symbols(NamedTuple):
@@ -27,7 +29,7 @@ def symbols(code: str) -> Symbols:
     """Return what this cell reads and makes; nothing for what is no Python: its error is the kernel's to tell."""
     walk = _Walk()
     try:
-        walk.block(ast.parse(code).body)
+        walk.block(ast.parse(python_of(code)).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last of parentheses nested too deep
         return Symbols((), ())
     made = {*walk.makes, *walk.defines}
@@ -108,6 +110,8 @@ class _Walk:
                     if isinstance(target, ast.Name):
                         self._bound.discard(target.id)
                         self.makes.pop(target.id, None)
+            case ast.Expr(value=value):
+                self._look(value)
             case _:
                 self._look(node)
 
@@ -170,6 +174,9 @@ class _Walk:
     def _look(self, *nodes: ast.AST) -> None:
         """Note what these nodes read, and bind on the way, with all functions and comprehensions in them."""
         for node in nodes:
+            if isinstance(node, ast.expr):
+                for part in ast.walk(node):
+                    self.block(code_in(part))
             source = ast.unparse(node)
             own = getattr(node, "name", "")
             table = symtable.symtable(source, "<cell>", "exec")

@@ -93,6 +93,13 @@ def test_what_is_defined_or_made_there_is_not_put_back_by_what_is_here(kernel: L
     assert kernel.run("%%local\nwhich(), handle, count").results == ["('old', 'old', 'old')"]
 
 
+def test_what_magics_and_commands_read_goes_too(kernel: LocalKernel, sticky):
+    kernel.run("%%local\nword, size = 'well', 6")
+    ran = kernel.run("%%time\nsaid = !echo {word} $size\nsaid, size = said[0], size * 7")
+    assert "Wall time" in ran.stream()
+    assert kernel.run("%%local\nsaid, size").results == ["('well 6', 42)"]
+
+
 def test_a_session_that_began_anew_gets_everything_again(kernel: LocalKernel):
     kernel.run("again = 'x' * 1000")
     assert kernel.run("%%homie --auto\nlen(again)").stream("stderr").startswith("homie: sends again (")
