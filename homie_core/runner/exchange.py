@@ -102,7 +102,7 @@ class Exchange:
             return {**content, "parcel": self._write(buffers)}, []
         except OSError as error:
             megabytes = f"{_size(buffers) / (1 << 20):.0f} MB"
-            why = f"{megabytes} are to come, and do not fit onto its disk there ({error.strerror}); `--keep` leaves them"
+            why = f"{megabytes} are to come, and do not fit onto its disk ({error.strerror}); `--keep` leaves them"
             return {
                 **content,
                 "values": [{"name": each["name"], "error": why, "where": ""} for each in values],

@@ -200,6 +200,6 @@ def test_what_is_too_large_for_the_disk_there_is_refused_either_way(start_kernel
         said = kernel.run("%%homie -i big\npass", fine=False).stream("stderr")
         assert "desk lends a job 100 MB of disk; these values are 191 MB; send less, or ask its owner" in said
         said = kernel.run("%%homie -o back\nback = bytes(900_000_000)", fine=False).stream("stderr")
-        assert "`back` cannot come from desk: 858 MB are to come, and do not fit onto its disk there" in said
+        assert "`back` cannot come from desk: 858 MB are to come, and do not fit onto its disk" in said
         assert kernel.run("%%homie\nlen(back)").results == ["900000000"], "it is still there"
         kernel.run("%homie end")
