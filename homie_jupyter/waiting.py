@@ -50,6 +50,8 @@ class Wait:
                     return answered
                 case Progress(text=text):
                     progress = text  # most pass at once, and are not worth a line
+                    if self._patience:
+                        self._note(text)
                 case None:
                     self._note(progress or "")
                     progress = progress if self._patience else None

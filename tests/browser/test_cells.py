@@ -52,6 +52,19 @@ def test_the_stop_button_ends_a_cell(lab):
     lab.screenshot(KEPT / "stopped.png")
 
 
+def test_a_job_in_the_background_goes_on_below_its_cell(lab):
+    job = "%%homie --bg job\nimport time\nprint('first', flush=True)\ntime.sleep(5)\nprint('last')"
+    notebook = lab.open(LOAD, job, "1 + 1")
+    notebook.run(1).done()
+    cell = notebook.run(2).done().shows("first")
+    assert notebook.run(3).done().text == "2"
+    cell.shows(re.compile(r"job · running · desk · \d s"))
+    assert "last" not in cell.text
+    cell.shows(re.compile("job · done · desk · "))
+    assert cell.text.endswith("first\nlast")
+    lab.screenshot(KEPT / "background.png")
+
+
 def test_peers_are_a_table(lab):
     notebook = lab.open(LOAD, "%homie peers")
     notebook.run_all()
