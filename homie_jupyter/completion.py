@@ -70,12 +70,19 @@ class Completion:
         return [session.name for session in self._notebook.sessions()]
 
     def _jobs(self) -> Iterable[str]:
-        return self._notebook.jobs
+        return [*self._notebook.jobs, *_ids()]
 
     def _variables(self) -> Iterable[str]:
         mine = self._notebook.variables
         hidden = self._shell.user_ns_hidden
         return [name for name in mine if not name.startswith("_") and name not in hidden]
+
+
+def _ids() -> Iterable[str]:
+    try:
+        return [view.id for view in Client(home(), timeout=PATIENCE).status().jobs if view.mine]
+    except HomieError:
+        return []
 
 
 def _peers() -> Iterable[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from IPython.display import display
 
 from homie_core.api import Job
+from homie_core.model.control import JobView
 from homie_core.model.errors import HomieError
 from homie_core.model.quantity import show_duration
 from homie_jupyter.cell import Cell, finish_now
@@ -147,35 +148,48 @@ def started(notebook: Notebook, name: str, code: str, options: Options) -> CellJ
 
 def show_jobs(notebook: Notebook) -> None:
     """Show this notebook's jobs, and what else my daemon sees of mine."""
-    rows = [(job.id, str(job.status), job.peer, "a cell of this notebook") for job in notebook.jobs.values()]
-    mine = [view for view in notebook.client().status().jobs if view.mine]
-    rows += [(str(view.id), view.state.value, view.peer, view.title) for view in mine]
+    rows = [
+        (job.id, "a cell of this notebook", f"on {job.peer}", str(job.status), show_duration(job.age))
+        for job in notebook.jobs.values()
+    ]
+    rows += [
+        (view.id, view.title, f"on {view.peer}", view.state.value, show_duration(view.age))
+        for view in notebook.jobs_elsewhere()
+    ]
     if rows:
-        show_table(("job", "state", "on", ""), rows)
+        show_table(("job", "what", "where", "state", "since"), rows)
     else:
         print("No jobs. `%%homie --bg NAME` on top of a cell makes one.")  # noqa: T201
 
 
 def show_log(notebook: Notebook, name: str) -> None:
     """Show what a job of this notebook has put out so far. Raises HomieError."""
-    if name not in notebook.jobs:
-        raise _no_job(notebook, name)
-    print(notebook.publisher.harmless(notebook.jobs[name].stream().text), end="")  # noqa: T201
+    if job := notebook.jobs.get(name):
+        print(notebook.publisher.harmless(job.stream().text), end="")  # noqa: T201
+        return
+    view = _elsewhere(notebook, name)
+    mine = {session.job: session.name for session in notebook.sessions()}
+    how = f"`%homie attach {mine[view.id]}`" if view.id in mine else f"`homie attach {view.id}` in a terminal"
+    raise HomieError(f"{view.title} on {view.peer} is no cell in the background: {how} shows what it puts out")
 
 
 def cancel(notebook: Notebook, name: str) -> str:
     """Ask for the end of a job, by its name or its id; return what becomes of it. Raises HomieError."""
     if job := notebook.jobs.get(name):
         return f"{name} is being cancelled" if job.cancel() else f"{name} is over already: {job.status}"
-    mine = [view for view in notebook.client().status().jobs if view.mine and len(name) > 3]
-    found = [view for view in mine if view.id.startswith(name)]
-    if len(found) != 1:
-        raise _no_job(notebook, name)
-    notebook.client().stop(found[0].id)
-    return f"{found[0].title} on {found[0].peer} is being stopped"
+    view = _elsewhere(notebook, name)
+    notebook.client().stop(view.id)
+    return f"{view.title} on {view.peer} is being stopped"
 
 
-def _no_job(notebook: Notebook, name: str) -> HomieError:
-    close = difflib.get_close_matches(name, notebook.jobs, 1)
+def _elsewhere(notebook: Notebook, start: str) -> JobView:
+    """Return the job of mine that is no cell in the background, by the beginning of its id. Raises HomieError."""
+    views = notebook.jobs_elsewhere()
+    found = [view for view in views if view.id.startswith(start)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise HomieError(f"{len(found)} jobs begin with {start}: {', '.join(view.id for view in found)}")
+    close = difflib.get_close_matches(start, [*notebook.jobs, *(view.id for view in views)], 1)
     meant = f"did you mean {close[0]}?" if close else "see `%homie jobs`"
-    return HomieError(f"there is no job {name} here; {meant}")
+    raise HomieError(f"there is no job {start} here; {meant}")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homie_core.client import Client, ensure_daemon, new_job_id, request_for_session, wait_for_peers
-from homie_core.client.job import Job
 from homie_core.client.session import Header, Session
 from homie_core.home import home
 from homie_core.model.control import Follow, JobView, RunRequest
@@ -21,6 +20,8 @@ from homie_jupyter.shared import Shared
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from homie_jupyter.jobs import CellJob
+
 MAIN = "main"
 """Name of the session of a notebook that names none."""
 
@@ -31,7 +32,7 @@ class Notebook:
     def __init__(self, shell: "InteractiveShell") -> None:
         self.publisher: Publisher = publisher_for(shell)
         self.variables: dict[str, Any] = shell.user_ns
-        self.jobs: dict[str, Job[Any]] = {}
+        self.jobs: dict[str, CellJob] = {}
         """Cells in the background, by name, also those that have ended."""
         self.shared = Shared()
         self._open: dict[str, Session] = {}
@@ -47,6 +48,10 @@ class Notebook:
         if started:
             wait_for_peers(client)
         return client
+
+    def jobs_elsewhere(self) -> list[JobView]:
+        """Return what my daemon sees of mine: sessions, and scripts. Raises DaemonUnreachable."""
+        return [view for view in self.client().status().jobs if view.mine]
 
     def sessions(self) -> list[Session]:
         """Return those that are open, as far as is known."""

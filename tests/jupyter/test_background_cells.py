@@ -27,6 +27,12 @@ def card(ran) -> str:
     return content["transient"]["display_id"]
 
 
+def table(kernel) -> str:
+    """Return what `%homie jobs` shows."""
+    (content,) = kernel.run("%homie jobs").contents("display_data")
+    return content["data"]["text/plain"]
+
+
 def test_a_job_comes_back_at_once_and_its_cell_shows_what_it_does(kernel: LocalKernel):
     kernel.run("given = 4")
     began = time.monotonic()
@@ -81,7 +87,7 @@ def test_an_error_is_shown_in_its_cell_and_raised_by_its_result(kernel: LocalKer
 def test_what_cannot_begin_is_the_cells_own_error(kernel: LocalKernel):
     wrong = kernel.run("%%homie --bg lost -i no_such_name\npass", fine=False)
     assert "there is no variable `no_such_name` here" in wrong.stream("stderr")
-    assert "no_such_name" not in kernel.run("%homie jobs").stream()
+    assert "lost" not in table(kernel)
     wrong = kernel.run("%%homie --bg 1x\npass", fine=False)
     assert "--bg takes names of variables" in wrong.stream("stderr")
 
@@ -89,8 +95,10 @@ def test_what_cannot_begin_is_the_cells_own_error(kernel: LocalKernel):
 def test_jobs_are_listed_named_and_completed(kernel: LocalKernel):
     kernel.run(f"%%homie --bg --fresh\n{SLEEPS}")
     kernel.run("while job1.status != 'running': pass")
-    listed = kernel.run("%homie jobs")
-    assert "job1" in str(listed.contents("display_data"))
+    head, *rows = table(kernel).splitlines()
+    assert head.split() == ["job", "what", "where", "state", "since"]
+    (row,) = [" ".join(row.split()) for row in rows if row.startswith("job1 ")]
+    assert row.startswith("job1 a cell of this notebook on desk running ")
     again = kernel.run("%%homie --bg job1\npass", fine=False)
     assert "a job job1 is not over yet; cancel it with `%homie cancel job1`" in again.stream("stderr")
     wrong = kernel.run("%homie cancel jbo1", fine=False)
@@ -101,6 +109,24 @@ def test_jobs_are_listed_named_and_completed(kernel: LocalKernel):
     kernel.run("job1.cancel()")
     kernel.run("job1.exception(20)")
     assert kernel.run("job1").contents("display_data")[0]["data"]["text/plain"].startswith("job1 · cancelled")
+
+
+def test_a_session_is_listed_and_stopped_by_its_id(kernel: LocalKernel):
+    kernel.run("%%homie -s stopped\npass")
+    (id,) = kernel.run("%%capture said\n%homie jobs") and [
+        row.split()[0] for row in table(kernel).splitlines() if "stopped" in row.split()
+    ]
+    wrong = kernel.run(f"%homie logs {id[:8]}", fine=False)
+    assert "stopped on desk is no cell in the background: `%homie attach stopped` shows" in wrong.stream("stderr")
+    for typed, meant in ((f"{id[:-1]}x", f"did you mean {id}?"), ("nonsense", "see `%homie jobs`")):
+        wrong = kernel.run(f"%homie cancel {typed}", fine=False)
+        assert f"there is no job {typed} here; {meant}" in wrong.stream("stderr")
+    kernel.client.complete(f"%homie cancel {id[:5]}")
+    assert kernel.client.get_shell_msg(timeout=20)["content"]["matches"] == [id]
+    assert kernel.run(f"%homie cancel {id[:8]}").stream() == "stopped on desk is being stopped\n"
+    closed = kernel.run("get_ipython().homie_magics.notebook._open['stopped'].closed.wait(20)")
+    assert closed.results == ["True"]
+    assert id not in table(kernel)
 
 
 def test_jobs_are_awaited(kernel: LocalKernel):
