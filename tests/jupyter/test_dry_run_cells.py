@@ -71,8 +71,8 @@ def test_of_a_new_session_with_files_and_values(recorded):
     kernel.run(f"%%homie {line}{BODY}")
     ways = left(recording)
     assert ways["request"] == named["the request: what is asked for, arguments, names and digests of files"]
-    assert (ways["files"], ways["values"], ways["cell"]) == (10_000, values, named["the cell and its options"])
-    assert sum(ways.values()) == sum(named.values())
+    assert (ways["files"], ways["values"]) == (10_000, values)
+    assert 0 <= ways["cell"] - named["the cell and its options"] <= 1, "its number may have a digit more"
 
 
 def test_of_a_session_that_is_open(recorded):
@@ -88,7 +88,7 @@ def test_of_a_session_that_is_open(recorded):
     ways = left(recording)
     assert ways["names"] == named["names and digests of files, twice"]
     assert ways["files"] == named["new.txt, unless it is there already"] == 3
-    assert sum(ways.values()) == sum(named.values())
+    assert 0 <= sum(ways.values()) - sum(named.values()) <= 1, "the cell's number may have a digit more"
 
 
 def test_where_nobody_could_take_it_is_an_error(recorded):

@@ -242,11 +242,13 @@ def test_parts_that_are_no_message_are_refused(parts):
         unpack(IOPUB, parts)
 
 
-def test_a_message_to_a_session_is_the_one_that_it_reads():
-    header = {"msg_id": "ü", "date": "2026-01-01T00:00:00Z"}
+def test_a_message_to_a_session_is_the_one_that_it_reads_and_names_nobody():
+    header = {"msg_id": "ü", "msg_type": "input_reply", "username": "me", "session": "s", "date": "2026-01-01"}
     ((channel, parts),) = Unpacker().feed(to_session(3, header, {"value": "x"}, [b"buffer"]))
-    assert (channel, [json.loads(part) for part in parts[:4]]) == (3, [header, {}, {}, {"value": "x"}])
-    assert parts[4:] == [b"buffer"]
+    sent, *others = [json.loads(part) for part in parts[:4]]
+    assert (channel, others, parts[4:]) == (3, [{}, {}, {"value": "x"}], [b"buffer"])
+    assert (sent.pop("msg_id"), sent.pop("msg_type")) == ("ü", "input_reply")
+    assert sent == {"username": "", "session": "", "date": "1970-01-01T00:00:00Z", "version": "5.3"}
 
 
 def test_the_pace_lets_a_burst_through_and_then_holds_both_rates():

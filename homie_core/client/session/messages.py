@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -53,28 +52,17 @@ def unpack(channel: int, parts: list[bytes]) -> Message:
     return Message(channel, header.msg_type, parent.msg_id, content, metadata, parts[4:])
 
 
+_ANYBODY = {"session": "", "username": "", "date": "1970-01-01T00:00:00Z", "version": "5.3"}
+"""What a header must have beside id and type: a peer learns no name of a user, and no time."""
+
+
 def new_header() -> Header:
     """Return the header of a new request to run code."""
-    return {
-        "msg_id": os.urandom(16).hex(),
-        "session": os.urandom(16).hex(),
-        "username": "homie",
-        "date": "1970-01-01T00:00:00Z",
-        "msg_type": "execute_request",
-        "version": "5.3",
-    }
+    return {"msg_id": os.urandom(16).hex(), "msg_type": "execute_request", **_ANYBODY}
 
 
 def to_session(channel: int, header: Header, content: dict[str, Any], buffers: Sequence[Buffer] = ()) -> bytes:
     """Return a message as a session's kernel takes it; what it answers names this header as its parent."""
-    parts = [_as_json(part) for part in (header, {}, {}, content)]
+    sent = {"msg_id": header["msg_id"], "msg_type": header["msg_type"], **_ANYBODY}
+    parts = [json.dumps(part).encode() for part in (sent, {}, {}, content)]
     return pack(channel, [*parts, *map(bytes, buffers)])
-
-
-def _as_json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, default=_plain).encode()
-
-
-def _plain(value: object) -> str:
-    """Jupyter turns dates into objects when it reads a header."""
-    return value.isoformat() if isinstance(value, datetime) else str(value)
