@@ -129,19 +129,21 @@ class Call(Job[T]):
     def _end(self) -> None:
         if not self._runs():
             self._fail(CancelledError())  # its turn may come, and will be over at once
-        if self._session:
-            threading.Thread(target=self._interrupt, args=(self._session,), name=self.id, daemon=True).start()
+        if session := self._session:
+            with suppress(HomieError):
+                session.interrupt(self.key)
+            if self._killable:
+                threading.Thread(target=self._kill, args=(session,), name=self.id, daemon=True).start()
 
-    def _interrupt(self, session: Session) -> None:
-        with suppress(HomieError):
-            session.interrupt(self.key)
-            until = time.monotonic() + MERCY
-            while goes_on := self._runs() or not self.future.done():
-                if time.monotonic() > until:
-                    break
-                time.sleep(0.05)
-            if goes_on and self._killable:
-                session.end()
+    def _kill(self, session: Session) -> None:
+        """End the session if the call does not mind the interrupt."""
+        until = time.monotonic() + MERCY
+        while self._runs() or not self.future.done():
+            if time.monotonic() > until:
+                with suppress(HomieError):
+                    session.end()
+                return
+            time.sleep(0.05)
 
     def _run(self, session: Session, parcel: str | None) -> None:
         packed, self._packed = self._packed, None  # the values are held no longer than needed
