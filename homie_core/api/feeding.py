@@ -130,6 +130,7 @@ class Feeder:
         elif job.unbegun:
             self._items.again(chunk)
         else:
+            self._worker.loaded = None  # it may not have come so far
             self._why = error if isinstance(error, HomieError) else self._why
             self._items.came(chunk, error, job.peer)
         self.feed()

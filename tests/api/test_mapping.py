@@ -173,3 +173,14 @@ def test_a_peer_that_ends_midway_is_told_by_its_items(pair: Pair):
     node.homie("down")
     values = list(job)
     assert all("attic" in str(value) for value in values), values
+
+
+def test_a_function_that_cannot_be_made_there_says_so_for_each_item(tmp_path, monkeypatch):
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    (site / "only_here.py").write_text("def f(x): return x")
+    monkeypatch.syspath_prepend(str(site))
+    import only_here
+
+    values = list(homie.map(only_here.f, range(3), return_exceptions=True, **SMALL))
+    assert all("No module named 'only_here'" in str(value) for value in values)
