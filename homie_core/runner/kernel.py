@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from typing import Any
 
 HERE = __file__.removesuffix("/homie_core/runner/kernel.py")
@@ -46,6 +47,8 @@ WELCOME_MS = 30_000
 """Milliseconds to wait for the kernel's welcome to a new listener."""
 LAST_WORDS_MS = 50
 """Milliseconds of silence after which a kernel that has ended has said all."""
+INSIST = 0.05
+"""Seconds in which a signal is noticed, unless it came at a bad moment."""
 PREFACE_MS = 5
 """Milliseconds that the news of a cell's beginning may wait for what it does."""
 
@@ -66,7 +69,16 @@ class Kernel(IPythonKernel):
         """Interrupt these requests, of which one may run and others may not have begun; any thread."""
         self._unwanted |= requests
         if self._armed and self._running in requests:
+            Interrupt.noticed = False
             os.killpg(0, signal.SIGINT)  # its children too, as Jupyter does it
+            threading.Thread(target=self._insist, args=(self._running,), daemon=True).start()
+
+    def _insist(self, request: str) -> None:
+        """Signal again until it is noticed: one that comes just before a call that waits does not end the wait."""
+        time.sleep(INSIST)
+        while self._armed and self._running == request and not Interrupt.noticed:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(INSIST)
 
     def pre_handler_hook(self) -> None:
         """Leave SIGINT to `_arm`: between two cells it does nothing."""
@@ -120,8 +132,20 @@ class Kernel(IPythonKernel):
         """Let SIGINT raise KeyboardInterrupt, with no frame of ours in its traceback; or do nothing."""
         if not armed:
             self._armed = False
-        signal.signal(signal.SIGINT, signal.default_int_handler if armed else _do_nothing)
+        signal.signal(signal.SIGINT, Interrupt if armed else _do_nothing)
         self._armed = armed
+
+
+class Interrupt:
+    """Handles SIGINT: notes that, then raises KeyboardInterrupt from C, with no frame of ours in its traceback."""
+
+    noticed = False
+
+    def __new__(cls, *_: Any) -> "Interrupt":
+        cls.noticed = True
+        return super().__new__(cls)
+
+    __init__ = signal.default_int_handler
 
 
 def _do_nothing(*_: Any) -> None:

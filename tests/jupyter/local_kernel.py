@@ -92,7 +92,7 @@ class LocalKernel:
         """Yield what belongs to this cell until it has ended."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            if self.client.stdin_channel.msg_ready():
+            if self.answers and self.client.stdin_channel.msg_ready():
                 question = self.client.get_stdin_msg()
                 self.asked.append(question["content"])
                 self.client.input(self.answers.pop(0))

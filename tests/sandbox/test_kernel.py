@@ -106,6 +106,14 @@ async def test_a_cell_that_was_interrupted_before_it_began_does_not_run(kernel: 
     assert (await kernel.run("import os; os.path.exists('x')")).results == ["False"]
 
 
+async def test_an_interrupt_right_after_the_cell_ends_even_one_long_wait(kernel: Kernel) -> None:
+    await kernel.run("import time")
+    for _ in range(100):  # some of them come between the last look for signals and the wait
+        id = await kernel.execute("time.sleep(60)")
+        await kernel.link.interrupt(id)
+        assert (await asyncio.wait_for(kernel.rest(id), 30)).status == "error"
+
+
 async def test_one_cell_is_interrupted_without_those_around_it(kernel: Kernel) -> None:
     first = await kernel.execute("import time; time.sleep(60)")
     second, third = await kernel.execute("open('x', 'w')"), await kernel.execute("2 + 2")
