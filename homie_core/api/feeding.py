@@ -107,7 +107,6 @@ class Feeder:
             self._items.came(chunk, error, "")
             return True
         is_large = job.is_large
-        self._worker.loaded = self._items
         self._running[job] = chunk
         job.future.add_done_callback(partial(self._ended, job, is_large, time.monotonic()))
         self._worker.runs(job)
@@ -125,12 +124,11 @@ class Feeder:
             self._ahead = 1 if is_large or took > 2 * CHUNK else AHEAD
         error = CancelledError() if future.cancelled() else future.exception()
         if error is None:
-            self._deaths = 0
+            self._deaths, self._worker.loaded = 0, self._items
             self._items.came(chunk, future.result(), job.peer)
         elif job.unbegun:
             self._items.again(chunk)
         else:
-            self._worker.loaded = None  # it may not have come so far
             self._why = error if isinstance(error, HomieError) else self._why
             self._items.came(chunk, error, job.peer)
         self.feed()
