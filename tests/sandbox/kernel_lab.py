@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,6 +22,8 @@ class Kernel:
         self.facts: list[Fact] = []
         """What was not a message."""
         self._ids = itertools.count(1)
+        self._told: defaultdict[str, Told] = defaultdict(Told)
+        """What has been said about each request: the answers to two may come mixed."""
         self._unpacker = Unpacker()
         self._reading = self._read()
 
@@ -44,9 +47,11 @@ class Kernel:
 
     async def rest(self, id: str) -> "Told":
         """Read until this request has been answered and its output is complete."""
-        told = Told()
+        told = self._told[id]
         while not (told.idle and told.reply is not None):
-            told.add(await self.next(), id)
+            message = await self.next()
+            _, _, parent, _ = message
+            self._told[parent.get("msg_id", "")].add(message)
         return told
 
     async def next(self) -> Message:
@@ -86,10 +91,8 @@ class Told:
         self.reply: dict[str, Any] | None = None
         self.idle = False
 
-    def add(self, message: Message, id: str) -> None:
-        _, header, parent, content = message
-        if parent.get("msg_id") != id:
-            return
+    def add(self, message: Message) -> None:
+        _, header, _, content = message
         self.types.append(header["msg_type"])
         match header["msg_type"]:
             case "stream":
