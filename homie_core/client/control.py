@@ -142,7 +142,7 @@ class Client:
         with self._open("PUT", f"/v1/runs/{job}/parcels/{name}", bundle(buffers), None, headers) as response:
             response.read()
 
-    def fetch_parcel(self, job: JobId, name: ParcelName) -> list[bytearray]:
+    def fetch_parcel(self, job: JobId, name: ParcelName) -> list[memoryview]:
         """Return the buffers of a parcel that a session of mine made.
 
         Raises BadMessage if it is none, TransferError if it is larger than the memory that is free.

@@ -126,7 +126,7 @@ class Link:
                 await self._body(answer)
             if answer.content_length is None:
                 raise BadMessage(f"{self._where} did not say how large its values are")
-            yield answer.content_length, answer.content.iter_chunked(CHUNK)
+            yield answer.content_length, answer.content.iter_any()
 
     async def events(self, job: JobId, after: int, outbox: Outbox | None = None) -> AsyncIterator[Record]:
         """Yield the job's records from `after` + 1 on, each number once and in order, until the link ends.

@@ -32,23 +32,24 @@ def bundle(buffers: Sequence[Buffer]) -> Iterator[memoryview]:
                 yield memoryview(bytes(gap))
 
 
-def unbundled(size: int, read_into: Callable[[memoryview], int]) -> list[bytearray]:
+def unbundled(size: int, read_into: Callable[[memoryview], int]) -> list[memoryview]:
     """Read a parcel of so many bytes; `read_into` fills the beginning of what it is given and returns how much.
 
     Raises ValueError for what is no parcel, before there is memory for it.
     """
 
-    def read(length: int) -> bytearray:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
+    def read(length: int) -> memoryview:
+        # A bytearray is filled with zeros first: of a gigabyte, half a second in which nothing comes.
+        whole = memoryview(mmap.mmap(-1, length) if length >= INLINE else bytearray(length))
+        view = whole
         while view:
             got = read_into(view)
             if not got:
                 raise ValueError("a parcel that ends before its end")
             view = view[got:]
-        return buffer
+        return whole
 
-    def read_aligned(length: int) -> bytearray:
+    def read_aligned(length: int) -> memoryview:
         buffer = read(length)
         read(-length % _ALIGNED)
         return buffer

@@ -126,7 +126,7 @@ class Session(Listening):
         self._waiting[name] = reader
         threading.Thread(target=send, name=f"homie {name}", daemon=True).start()
 
-    def fetch_parcel(self, name: ParcelName) -> list[bytearray]:
+    def fetch_parcel(self, name: ParcelName) -> list[memoryview]:
         """Return the buffers of values that a cell gave, once. Raises HomieError."""
         return self._client.fetch_parcel(self.job, name)
 
