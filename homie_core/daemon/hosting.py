@@ -12,53 +12,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from homie_core.daemon.pool import Pool, Workshop
+from homie_core.daemon.hosted import Hosted, remembered
+from homie_core.daemon.pool import Pool, Workshop, sweep_boxes
 from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
-from homie_core.engine.lifecycle import Job, accept, advance
-from homie_core.model.errors import PeerRefused
-from homie_core.model.event import Accepted, Busy, Collected, Ended, Event, Restarted, Started
+from homie_core.engine.lifecycle import accept
+from homie_core.model.errors import PeerRefused, SandboxError
+from homie_core.model.event import Accepted, Busy, Ended, Event, Record, Restarted, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.net.server import Sink
-from homie_core.sandbox import disk
 from homie_core.store import parcels, workspace
 from homie_core.store.incoming import Inbox, Incoming
-from homie_core.store.journal import Journal
+from homie_core.store.journal import Begun, Journal
 from homie_core.store.spool import Spool
 
 log = logging.getLogger(__name__)
 
 KEEP = 7 * 86400.0
 """Seconds for which the events and files of an ended job are kept, unless its submitter has fetched them."""
+AGAIN = 10.0
+"""Seconds until an engine that does not remove a sandbox is asked again."""
 LESS = "; send less, or ask its owner to lend more (container_disk_limit)"
-
-
-@dataclass
-class Hosted:
-    """A job of ours: what is known of it, and what holds it."""
-
-    job: Job
-    accepted: Accepted
-    folder: Path
-    at: float
-    """Wall time of its acceptance, seconds."""
-    inbox: Inbox | None = None
-    spool: Spool | None = None
-    """Open while the job lives; later readers open their own."""
-    running: Running | None = None
-    """Until nothing of it is left but events and results."""
-    session: Session | None = None
-    """What it is told, if it is one."""
-    newest_cell: int = 0
-    """Number of the event before the one with which a session's newest cell began."""
-    collected: Collected | None = None
-    stop: How | None = None
-    """Why it is to end before its time."""
 
 
 @dataclass
@@ -75,6 +54,7 @@ class Hosting:
     """So many sandboxes wait for jobs."""
     _pool: Pool | None = None
     _jobs: dict[JobId, Hosted] = field(default_factory=dict)
+    _sweeping: "asyncio.Task[None] | None" = None
     _tasks: Tasks = field(default_factory=Tasks)
 
     # What peers ask: see net.server.Host.
@@ -104,13 +84,12 @@ class Hosting:
         except BaseException:
             self.admission.release(spec.id)
             raise
-        hosted = Hosted(accept(spec, caller, accepted), accepted, folder, self.wall(), inbox)
-        hosted.spool = Spool(folder / "events")
-        hosted.spool.append(accepted, hosted.at)
+        job = accept(spec, caller, accepted)
+        hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=Spool(folder / "events"))
+        self._record(hosted, accepted)
         self._jobs[spec.id] = hosted
         log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.title, len(spec.files))
-        if spec.kind is Kind.SESSION:
-            hosted.session = Session(spec, limits, folder / "received", lambda event: self._record(hosted, event))
+        self._open_session(hosted)
         if not inbox.missing:
             self._ready(hosted)
         return accepted
@@ -190,13 +169,14 @@ class Hosting:
         """
         hosted = self._of(caller, job)
         if after < 0:
-            after = hosted.newest_cell
+            after = hosted.progress.newest_cell
         return (hosted.spool or Spool(hosted.folder / "events")).follow(after)
 
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
         """Return where a file is that the job made."""
         hosted = self._of(caller, job)
-        files = hosted.collected.files if hosted.collected else ()
+        collected = hosted.progress.collected
+        files = collected.files if collected else ()
         if not any(file.digest == digest for file in files):
             raise PeerRefused(f"job {job} made no file with the digest {digest[:12]}")
         return hosted.folder / "results" / digest
@@ -215,27 +195,45 @@ class Hosting:
     # What this node does.
 
     def recover(self) -> None:
-        """Take up what an earlier life of this daemon left: its unfinished jobs are lost, and are said to be."""
-        left = [entry.spec.id for entry in self.journal.hosted()]
-        self._tasks.start(self._sweep([self.folder / job / "box" for job in left]), "sweep")
+        """Remember what an earlier life of this daemon left: what waited waits on, what ran goes on in `open`."""
         for entry in self.journal.hosted():
-            folder = self.folder / entry.spec.id
-            job = accept(entry.spec, entry.submitter, entry.accepted)
-            hosted = Hosted(job, entry.accepted, folder, entry.at)
-            self._jobs[entry.spec.id] = hosted
+            job, folder = entry.spec.id, self.folder / entry.spec.id
             if not folder.is_dir():
-                self._drop(hosted)
+                self.journal.forget(job)
                 continue
-            hosted.spool = Spool(folder / "events")
-            for event in hosted.spool.events():
-                self._learn(hosted, event)
-            if entry.outcome is None and hosted.job.state is not State.ENDED:
-                why = "the daemon of its host ended without warning; its output until then is complete"
-                self._end(hosted, Outcome(how=How.LOST, status=1, detail=why))
-            hosted.spool = None
+            hosted = self._jobs[job] = remembered(entry, folder)
+            if hosted.spool and not hosted.spool.last:
+                self._record(hosted, entry.accepted)
+            if hosted.job.state is State.ENDED:
+                hosted.spool = None
+            elif entry.outcome:
+                self._end(hosted, entry.outcome)
+            else:
+                self._expect(hosted)
+        left = set(self.folder.glob("*")) - {hosted.folder for hosted in self._jobs.values()}
+        boxes = {hosted.folder / "box" for hosted in self._jobs.values()}
+        begun = {Path(hosted.begun.folder) for hosted in self.jobs() if hosted.begun}
+        self._sweeping = self._tasks.start(sweep_boxes((left | boxes) - begun), "sweep")
+
+    async def open(self, workshop: Workshop) -> None:
+        """Start what may start in this workshop, and go on with what an earlier life of this daemon began."""
+        if self._sweeping:
+            await self._sweeping
+        self.workshop = workshop
+        for hosted in self.jobs():
+            if hosted.begun and not hosted.running:
+                log.info("job %s goes on, which an earlier daemon began", hosted.job.spec.id)
+                self._tasks.start(self._host(hosted, hosted.begun.limits), f"job {hosted.job.spec.id}")
+        self.schedule()
+
+    def begun(self) -> list[Begun]:
+        """Return in what the jobs run that have begun and not ended."""
+        return [hosted.begun for hosted in self.jobs() if hosted.begun]
 
     def schedule(self) -> None:
         """Start what may start; tell those who wait where they stand."""
+        if self.workshop is None:
+            return
         for id, limits in self.admission.start().items():
             self._tasks.start(self._host(self._jobs[id], limits), f"job {id}")
         for id, queued in self.admission.announce().items():
@@ -249,7 +247,9 @@ class Hosting:
         if self.workshop and self._pool is None and not self.admission.closed:
             lent = self.admission.lent
             limits = Limits(cpus=lent.job_cpus, memory=lent.job_memory, timeout=lent.job_timeout)
-            self._pool = Pool(self.workshop, self.me, self.folder.with_name("pool"), limits, self.pool_size)
+            taken = frozenset(Path(begun.folder) for begun in self.begun())
+            folder = self.folder.with_name("pool")
+            self._pool = Pool(self.workshop, self.me, folder, limits, self.pool_size, taken)
         for id in self.admission.expired(time.monotonic()):
             why = "its files stopped arriving"
             self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
@@ -278,11 +278,24 @@ class Hosting:
         """Return the jobs that have not ended, oldest first."""
         return [hosted for hosted in self._jobs.values() if hosted.job.state is not State.ENDED]
 
-    async def _sweep(self, boxes: list[Path]) -> None:
-        """Take away the folders, and the disks in them, that an earlier life gave to its jobs."""
-        for box in boxes:
-            await disk.sweep(box)
-            await asyncio.to_thread(workspace.remove, box)
+    def _expect(self, hosted: Hosted) -> None:
+        """Give a job of an earlier life its place again: in its sandbox, or among those that wait."""
+        spec, limits = hosted.job.spec, hosted.accepted.limits
+        self._open_session(hosted)
+        if hosted.begun:
+            self.admission.resume(spec.id, hosted.begun.limits)
+            return
+        hosted.inbox = Inbox(hosted.folder / "received", spec.files)
+        self.admission.expect(spec.id, limits, spec.ask.gpu, time.monotonic())
+        if not hosted.inbox.missing:
+            hosted.inbox = None
+            self.admission.complete(spec.id)
+
+    def _open_session(self, hosted: Hosted) -> None:
+        spec, received = hosted.job.spec, hosted.folder / "received"
+        if spec.kind is Kind.SESSION:
+            limits = hosted.accepted.limits
+            hosted.session = Session(spec, limits, received, lambda event: self._record(hosted, event))
 
     def _ready(self, hosted: Hosted) -> None:
         """All files that were expected are here; a job that has not begun may."""
@@ -297,12 +310,25 @@ class Hosting:
         if hosted.session:
             hosted.session.limits = limits
         spec, cards = hosted.job.spec, self.admission.names(limits)
-        running = Running(self.workshop, self._pool, self.me, spec, limits, hosted.folder, hosted.session, cards)
-        hosted.running = running
+        running = hosted.running = Running(
+            self.workshop,
+            self._pool,
+            self.me,
+            spec,
+            limits,
+            hosted.folder,
+            lambda begun: self._begin(hosted, begun),
+            begun=hosted.begun,
+            progress=hosted.progress,
+            session=hosted.session,
+            cards=cards,
+        )
+        if hosted.stop:
+            running.stop(hosted.stop)
         outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
         try:
-            async for event in running.events():
-                self._record(hosted, event)
+            async for event, fact in running.events():
+                self._record(hosted, event, fact)
             outcome = running.outcome
         except Exception as error:
             log.exception("job %s could not be run", hosted.job.spec.id)
@@ -311,8 +337,19 @@ class Hosting:
             self._end(hosted, outcome)
             await asyncio.shield(self._clean_up(hosted, running))
 
+    def _begin(self, hosted: Hosted, begun: Begun) -> None:
+        self.journal.begin(hosted.job.spec.id, begun)
+        hosted.begun = begun
+
     async def _clean_up(self, hosted: Hosted, running: Running) -> None:
-        await running.close()
+        """Leave nothing of its sandbox, however long its engine takes to answer."""
+        while True:
+            try:
+                await running.close()
+                break
+            except SandboxError as error:
+                log.warning("what job %s ran in is not removed yet: %s", hosted.job.spec.id, error)
+                await asyncio.sleep(AGAIN)
         hosted.running = None
         if hosted.job.spec.id not in self._jobs:  # its submitter was quicker
             workspace.remove(hosted.folder)
@@ -326,22 +363,16 @@ class Hosting:
         elif hosted.job.spec.id not in self.admission.running:
             self._end(hosted, Outcome(how=how, status=130, detail=""))
 
-    def _record(self, hosted: Hosted, event: Event) -> None:
-        self._learn(hosted, event)
+    def _record(self, hosted: Hosted, event: Event, fact: int = 0) -> None:
         assert hosted.spool is not None
+        record = Record(seq=hosted.spool.last + 1, at=self.wall(), event=event, fact=fact)
+        hosted.learn(record)
         if isinstance(event, Busy) and event.cell:
-            hosted.newest_cell = hosted.spool.last
-            hosted.spool.drop(hosted.newest_cell)
-        hosted.spool.append(event, self.wall())
+            hosted.spool.drop(hosted.progress.newest_cell)
+        hosted.spool.append(record)
         if hosted.session and isinstance(event, Started | Busy | Restarted):
             self.admission.rest(hosted.job.spec.id, resting=not (isinstance(event, Busy) and event.cell))
             self.schedule()
-
-    def _learn(self, hosted: Hosted, event: Event) -> None:
-        if not isinstance(event, Accepted):
-            hosted.job = advance(hosted.job, event)
-        if isinstance(event, Collected):
-            hosted.collected = event
 
     def _end(self, hosted: Hosted, outcome: Outcome) -> None:
         """The one way in which jobs end: journal, last event, room for the next."""

@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from homie_core.config import Config
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.memory import give_back
-from homie_core.daemon.pool import Workshop
+from homie_core.daemon.pool import PATIENCE, Workshop
 from homie_core.engine.admission import Admission, Lent
 from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
-from homie_core.model.names import PeerId
+from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Capacity, abridge
 from homie_core.sandbox.base import Backend
 from homie_core.sandbox.choose import NO_ISOLATION, Choice, better_than, candidates, choose
@@ -93,13 +94,13 @@ class Offer:
         """Get the sandbox ready, open the doors and announce it; look again for one, and then for a better one."""
         if not self._config.sharing:
             return
-        choice = await self._find(node)
+        choice = await self._find(node, hosting)
         while True:
             backend = choice.backend
             environments = Environments(self._home / "environments", compile=backend.compile)
             requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
-            hosting.workshop = Workshop(backend, choice.interpreter, environments, requirements)
             self._open(choice)
+            await hosting.open(Workshop(backend, choice.interpreter, environments, requirements))
             announce()
             try:
                 # Sessions need IPython inside; scripts do not, so jobs are taken meanwhile.
@@ -107,7 +108,7 @@ class Offer:
             except HomieError as error:
                 log.warning("sessions cannot run yet, scripts can: %s", error)
             give_back()
-            choice = await self._find_better(choice.kind, node, hosting)
+            choice = await self._find_better(backend.kind, node, hosting)
             self.admission.closed = "its sandbox is being changed"
             await hosting.clear_pool()
             await backend.close()
@@ -117,13 +118,19 @@ class Offer:
         if self._backend:
             await self._backend.close()
 
-    async def _find(self, node: PeerId) -> Choice:
-        """Return the first sandbox that works; look until there is one."""
+    async def _find(self, node: PeerId, hosting: Hosting) -> Choice:
+        """Return the first sandbox that works; look until there is one.
+
+        The kind in which jobs of an earlier life of this daemon run gets some time to come back first.
+        """
+        until = time.monotonic() + PATIENCE
         while True:
             try:
                 makers = candidates(self._config, self._home)
+                if (kinds := {begun.kind for begun in hosting.begun()}) and time.monotonic() < until:
+                    makers = {kind: make for kind, make in makers.items() if kind in kinds} or makers
                 choice = await choose(makers, self._home, self._report, self._said)
-                await _sweep(choice, node)
+                await _sweep(choice, node, frozenset(begun.box for begun in hosting.begun()))
                 return choice
             except SandboxError as error:
                 if self.trouble != str(error):
@@ -143,7 +150,7 @@ class Offer:
                 await asyncio.Event().wait()
             try:
                 choice = await choose(makers, self._home, log.debug, self._said)
-                await _sweep(choice, node)
+                await _sweep(choice, node, frozenset())
             except SandboxError:  # said when it changes
                 continue
             if not hosting.jobs():
@@ -173,9 +180,9 @@ class Offer:
         self.preparing = phase
 
 
-async def _sweep(choice: Choice, node: PeerId) -> None:
+async def _sweep(choice: Choice, node: PeerId, keep: frozenset[JobId]) -> None:
     try:
-        swept = await choice.backend.sweep(node, frozenset())
+        swept = await choice.backend.sweep(node, keep)
     except BaseException:
         await choice.backend.close()
         raise

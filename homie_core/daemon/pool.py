@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec import structs
 
-from homie_core.model.errors import BadMessage, SandboxError
+from homie_core.model.errors import BadMessage, EngineAway, SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
-from homie_core.sandbox.base import Backend, Box, Interpreter, Sandbox
+from homie_core.sandbox.base import Backend, Box, End, Interpreter, Sandbox
 from homie_core.sandbox.disk import Disk, sweep
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.link import Link
@@ -25,6 +27,10 @@ PAUSE = 1.0
 """Seconds after a sandbox was taken until the next is made: its job comes first."""
 AGAIN = 30.0
 """Seconds between two tries to make one, when that fails."""
+PATIENCE = 300.0
+"""Seconds in which an engine that does not answer may come back, with the jobs in it."""
+RETRY = 0.2
+"""Seconds between two looks for it."""
 LEAST_MEMORY = 192 << 20
 """Bytes below which a job gets a sandbox of its own: what waits uses 43 MB of its job's memory."""
 
@@ -40,14 +46,17 @@ class Workshop:
     """Packages that every session finds."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ready:
-    """A sandbox whose runner waits, with an empty `work/` to put the job's files in."""
+    """A sandbox whose runner waits, with an empty `work/` to put the job's files in; or one that runs already."""
 
     box: Box
     disk: Disk
     sandbox: Sandbox
-    link: Link
+    link: Link | None
+    """None once it has ended."""
+    engine_left: bool = False
+    """Whether its engine has been away."""
 
     @classmethod
     async def make(cls, backend: Backend, box: Box) -> "Ready":
@@ -66,17 +75,94 @@ class Ready:
             raise
         return cls(box, disk, sandbox, link)
 
+    @classmethod
+    async def find(cls, backend: Backend, kind: str, box: Box, after: int) -> "Ready":
+        """Find one of this kind that an earlier life of the daemon made, and hear its runner after record `after`.
+
+        Raises SandboxError if its engine stays away.
+        """
+        disk = Disk.find(box.folder, box.limits)
+        found = await backend.find(box) if kind == backend.kind else None
+        ready = cls(box, disk, found or Vanished(), None)
+        await ready.reconnect(after)
+        return ready
+
+    async def reconnect(self, after: int) -> None:
+        """Make another link to the runner, which was heard up to record `after`, unless its sandbox has ended.
+
+        An engine that does not answer may be on its way back. Raises SandboxError if it stays away.
+        """
+        self.hang_up()
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                if await self.sandbox.runs():
+                    link = Link(*await self.sandbox.attach())
+                    await link.connect(after)
+                    self.link = link
+                return
+            except (SandboxError, BadMessage) as error:
+                self.engine_left = self.engine_left or isinstance(error, EngineAway)
+                if time.monotonic() > until:
+                    raise
+                log.info("the runner of %s is not reached: %s", self.box.job, error)
+            await asyncio.sleep(RETRY)
+
+    def hang_up(self) -> None:
+        """Hear no more of it."""
+        if self.link:
+            self.link.close()
+            self.link = None
+
     async def remove(self) -> None:
         """Leave nothing of it behind."""
+        self.hang_up()
         await self.sandbox.remove()
         await _remove_folder(self.disk)
+
+
+class Vanished:
+    """A sandbox that is no more, and that nobody can tell about."""
+
+    async def start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        raise SandboxError("the sandbox is gone")
+
+    async def attach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        raise SandboxError("the sandbox is gone")
+
+    async def runs(self) -> bool:
+        return False
+
+    async def limit(self, limits: Limits) -> None:
+        pass
+
+    async def freeze(self, frozen: bool) -> None:
+        pass
+
+    async def kill(self) -> None:
+        pass
+
+    async def end(self) -> End:
+        return End(exit_code=None)
+
+    async def remove(self) -> None:
+        pass
 
 
 class Pool:
     """So many sandboxes wait, with the limits of an ordinary job; 0 switches it off."""
 
-    def __init__(self, workshop: Workshop, node: PeerId, folder: Path, limits: Limits, size: int) -> None:
-        self._workshop, self._node, self._folder = workshop, node, folder
+    def __init__(
+        self,
+        workshop: Workshop,
+        node: PeerId,
+        folder: Path,
+        limits: Limits,
+        size: int,
+        taken: frozenset[Path] = frozenset(),
+    ) -> None:
+        """`taken` are boxes in `folder` in which jobs of an earlier life run."""
+        self._workshop, self._node, self._folder, self._taken = workshop, node, folder, taken
         self._limits, self._size = limits, size
         self._ready: dict[JobId, tuple[Ready, asyncio.Task[None]]] = {}
         self._lack = asyncio.Event()
@@ -114,11 +200,10 @@ class Pool:
 
     async def _keep(self) -> None:
         """Keep the pool full."""
-        await sweep(self._folder)
-        await asyncio.to_thread(workspace.remove, self._folder)  # what an earlier life left
+        await sweep_boxes(set(self._folder.glob("*")) - self._taken)
         if self._size == 0:
             return
-        await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True)
+        await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         while True:
             self._lack.clear()
             if len(self._ready) >= self._size:
@@ -139,6 +224,7 @@ class Pool:
         box = Box(self._node, id, self._limits, self._folder / id, environments)
         ready = await Ready.make(workshop.backend, box)
         if environments:
+            assert ready.link
             await ready.link.prepare(session_program(self._limits, len(environments)))
         self._ready[id] = ready, asyncio.create_task(self._watch(ready), name=f"waiting sandbox {id}")
 
@@ -149,6 +235,13 @@ class Pool:
         log.info("the waiting sandbox %s ended; another takes its place", ready.box.job)
         self._lack.set()
         await asyncio.shield(ready.remove())
+
+
+async def sweep_boxes(boxes: Iterable[Path]) -> None:
+    """Take these folders away, with the disks in them, that an earlier life of the daemon left."""
+    for box in boxes:
+        await sweep(box)
+        await asyncio.to_thread(workspace.remove, box)
 
 
 async def _remove_folder(disk: Disk) -> None:

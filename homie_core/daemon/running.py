@@ -1,28 +1,44 @@
-"""One job in its sandbox: from received files to collected ones, as a sequence of events."""
+"""One job in its sandbox: from received files to collected ones, as a sequence of events.
+
+What is needed to take the job up again is written down before its program is started (`begin`), so that a daemon
+that is killed at any moment can be followed by one that goes on where it was.
+"""
 
 import asyncio
 import functools
 import logging
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
+from typing import NamedTuple
 
 from homie_core.daemon.pool import Pool, Ready, Workshop
+from homie_core.daemon.progress import Progress
 from homie_core.daemon.session import Session
 from homie_core.engine.lifecycle import judge
-from homie_core.model.errors import BadMessage, SandboxError
+from homie_core.model.errors import BadMessage, EngineAway, SandboxError
 from homie_core.model.event import Busy, Event, Exited, Messages, Output, Queued, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
 from homie_core.sandbox.base import Box, End, Sandbox
-from homie_core.sandbox.link import Link, ProgramEnd, ProgramStarted
+from homie_core.sandbox.link import Fact, Link, ProgramEnd, ProgramStarted
 from homie_core.sandbox.program import program
 from homie_core.store import workspace
+from homie_core.store.journal import Begun
 
 log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds between asking a program to end and ending it; also how late the outer deadline is."""
+
+
+class Told(NamedTuple):
+    """What has happened, and the number of the runner's record that it was; 0: it is the host's own."""
+
+    event: Event
+    fact: int = 0
 
 
 class Running:
@@ -36,13 +52,20 @@ class Running:
         spec: JobSpec,
         limits: Limits,
         folder: Path,
+        begin: Callable[[Begun], None],
+        *,
+        begun: Begun | None = None,
+        progress: Progress | None = None,
         session: Session | None = None,
         cards: tuple[str, ...] = (),
     ) -> None:
-        """`cards`: what its graphics cards are called."""
+        """`begin` writes down what it runs in; `begun` is what an earlier life of the daemon wrote down, and
+        `progress` how far the job had come. `cards`: what its graphics cards are called."""
         self._session, self._cards = session, cards
         self._workshop, self._spec, self._limits, self._folder = workshop, spec, limits, folder
         self._node, self._pool = node, pool
+        self._begin, self._begun = begin, begun
+        self._past = progress or Progress()
         self._ready: Ready | None = None
         self._why: How | None = None
         self._stopping = asyncio.Event()
@@ -53,33 +76,30 @@ class Running:
         self._why = self._why or how
         self._stopping.set()
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Run the job; yield what happens. When this ends, none of its processes is left."""
-        backend = self._workshop.backend
+    async def events(self) -> AsyncIterator[Told]:
+        """Run the job, or take it up again; yield what happens. When this ends, none of its processes is left."""
         workshop = self._workshop
         try:
-            if self._session and not await workshop.environments.has(workshop.requirements, workshop.interpreter):
-                yield Queued(position=1, reason="its host gets the packages of sessions ready, once")
-            environments = await self._environments()
-            ready = self._ready = await self._get_ready(environments)
-            stamps = await asyncio.to_thread(
-                workspace.lay_out,
-                ready.box.folder,
-                self._spec.files,
-                self._folder / "received",
-                backend.uid,
-                backend.gid,
-            )
-            async for event in self._run(ready, len(environments)):
-                yield event
-            yield Exited(outcome=self.outcome)
-            results = self._folder / "results"
-            collected = await asyncio.to_thread(
-                workspace.collect, ready.box.folder, self._spec.files, stamps, results, self._limits.disk
-            )
-            yield self._session.without_inputs(collected) if self._session else collected
+            if self._begun:
+                ready = self._ready = await self._find(self._begun)
+            else:
+                requirements, interpreter = workshop.requirements, workshop.interpreter
+                if self._session and not await workshop.environments.has(requirements, interpreter):
+                    yield Told(Queued(position=1, reason="its host gets the packages of sessions ready, once"))
+                ready = self._ready = await self._get_ready(await self._environments())
+                await self._lay_out(ready)
+            files, kept = self._spec.files, self._folder / "stamps"
+            stamps = await asyncio.to_thread(workspace.stamped, ready.box.folder, files, kept)
+            async for told in self._run(ready):
+                yield told
+            if not self._past.collected:
+                results = self._folder / "results"
+                collected = await asyncio.to_thread(
+                    workspace.collect, ready.box.folder, files, stamps, results, self._limits.disk
+                )
+                yield Told(self._session.without_inputs(collected) if self._session else collected)
         except (SandboxError, BadMessage, OSError) as error:
-            how = self._why or How.FAILED
+            how = self._why or (How.LOST if isinstance(error, EngineAway) and self._begun else How.FAILED)
             self.outcome = Outcome(how=how, status=1, detail=str(error)[:2000])
             if self._ready:
                 await self._ready.sandbox.kill()
@@ -99,6 +119,12 @@ class Running:
         if self._ready:
             await self._ready.remove()
 
+    async def _find(self, begun: Begun) -> Ready:
+        """Return the sandbox that an earlier life of the daemon wrote down."""
+        environments = tuple(map(Path, begun.environments))
+        box = Box(self._node, begun.box, begun.limits, Path(begun.folder), environments)
+        return await Ready.find(self._workshop.backend, begun.kind, box, self._past.fact)
+
     async def _get_ready(self, environments: tuple[Path, ...]) -> Ready:
         """Return a sandbox that waits for this job: from the pool if one fits, else made now."""
         if self._pool and (ready := await self._pool.take(self._limits, environments)):
@@ -112,68 +138,104 @@ class Running:
         workshop = self._workshop
         return (await workshop.environments.ensure(workshop.requirements, workshop.interpreter),)
 
-    async def _run(self, ready: Ready, environments: int) -> AsyncIterator[Event]:
-        sandbox, link, written = ready.sandbox, ready.link, 0
-        await link.start(program(self._spec, self._limits, environments))
+    async def _lay_out(self, ready: Ready) -> None:
+        """Put the job's files into its sandbox; from then on the sandbox is the one place where the job is."""
+        backend, box, received = self._workshop.backend, ready.box, self._folder / "received"
+        await asyncio.to_thread(
+            workspace.lay_out, box.folder, self._spec.files, received, backend.uid, backend.gid
+        )
+        environments = tuple(map(str, box.environments))
+        self._begun = Begun(
+            kind=backend.kind,
+            box=box.job,
+            folder=str(box.folder),
+            limits=self._limits,
+            environments=environments,
+            at=time.monotonic(),
+        )
+        self._begin(self._begun)
+        await asyncio.to_thread(workspace.remove, received)
+
+    async def _run(self, ready: Ready) -> AsyncIterator[Told]:
         guards = [
-            asyncio.create_task(self._guard(link, sandbox), name=f"guard {self._spec.id}"),
+            asyncio.create_task(self._guard(ready), name=f"guard {self._spec.id}"),
             asyncio.create_task(self._guard_disk(ready), name=f"disk of {self._spec.id}"),
         ]
-        session, end = self._session, functools.partial(self._kill, sandbox=sandbox)
-        if session:
-            guards.append(asyncio.create_task(session.serve(link, end), name=f"session {self._spec.id}"))
-        last: ProgramEnd | None = None
+        session, written, known = self._session, self._past.written, self._past.exited
+        last = _program_end(known)
         try:
-            async for numbered in link:
-                match numbered.fact:
-                    case ProgramStarted():
-                        yield Started(sandbox=self._workshop.backend.name, gpus=self._cards)
-                    case ProgramEnd() as fact:
-                        last = fact
-                    case fact:
-                        written = self._count(fact, written)
-                        if written > self._limits.output:
-                            # Docker cannot end a container whose output waits for a reader.
-                            link.close()
-                            await self._kill(How.OUTPUT, sandbox)
-                            break
-                        if session:
-                            session.heard(fact, link, end)
-                        yield fact
-                # The consumer has written it to the spool by now.
-                await link.ack(numbered.seq)
-            self.outcome = self._judge(last, await self._end_of(sandbox))
+            async with aclosing(self._facts(ready)) as facts:
+                async for number, fact in facts:
+                    match fact:
+                        case ProgramStarted():
+                            started = Started(sandbox=self._workshop.backend.name, gpus=self._cards)
+                            yield Told(started, number)
+                        case ProgramEnd():
+                            last, known = fact, self._judge(fact, End(exit_code=0))
+                            yield Told(Exited(outcome=known), number)
+                        case _:
+                            written = _count(fact, written)
+                            if written > self._limits.output:
+                                # Docker cannot end a container whose output waits for a reader.
+                                ready.hang_up()
+                                await self._kill(How.OUTPUT, ready.sandbox)
+                                break
+                            if session:
+                                session.heard(fact)
+                            yield Told(fact, number)
+            end = await self._end_of(ready.sandbox)
+            self.outcome = known if known and not last else self._judge(last, end, ready.engine_left)
+            if not known:
+                yield Told(Exited(outcome=self.outcome))
         finally:
             for guard in guards:
                 guard.cancel()
             if session:
                 session.close()
 
-    def _count(self, fact: Event, written: int) -> int:
-        """Return how many bytes have been written with this; in a session, since its present cell began."""
-        match fact:
-            case Output(data=data) | Messages(data=data):
-                return written + len(data)
-            case Busy(cell=cell) if cell:
-                return 0
-            case _:
-                return written
+    async def _facts(self, ready: Ready) -> AsyncGenerator[tuple[int, Fact]]:
+        """Yield what the runner says, over as many streams as it takes, until its sandbox has ended."""
+        number, wish = self._past.fact, program(self._spec, self._limits, len(ready.box.environments))
+        while link := ready.link:
+            await link.ack(number)  # what an earlier life wrote down, and did not live to say so
+            await link.start(wish)
+            serving = self._serve(link, ready.sandbox)
+            try:
+                async for number, fact in link:
+                    yield number, fact
+                    await link.ack(number)  # whoever reads this has written it down by now
+                    if isinstance(fact, ProgramEnd):
+                        return
+            finally:
+                serving.cancel()
+            if self._why:
+                return
+            await ready.reconnect(number)
 
-    async def _guard(self, link: Link, sandbox: Sandbox) -> None:
+    def _serve(self, link: Link, sandbox: Sandbox) -> "asyncio.Task[None]":
+        """Let a session pass on what it is told, from where its runner is."""
+        end = functools.partial(self._kill, sandbox=sandbox)
+        serving = self._session.serve(link, end) if self._session else asyncio.sleep(0)
+        return asyncio.create_task(serving, name=f"session {self._spec.id}")
+
+    async def _guard(self, ready: Ready) -> None:
         """Hold the deadline from outside too (a session holds that of each cell), and stop it when told."""
+        assert self._begun
+        left = self._begun.at + self._limits.timeout + GRACE - time.monotonic()
         try:
-            async with asyncio.timeout(None if self._session else self._limits.timeout + GRACE):
+            async with asyncio.timeout(None if self._session else left):
                 await self._stopping.wait()
         except TimeoutError:
-            await self._kill(How.DEADLINE, sandbox)
+            await self._kill(How.DEADLINE, ready.sandbox)
         else:
-            if self._session:
-                await link.interrupt()
-                await link.finish()
-            else:
-                await link.signal(signal.SIGINT)
+            if link := ready.link:
+                if self._session:
+                    await link.interrupt()
+                    await link.finish()
+                else:
+                    await link.signal(signal.SIGINT)
             await asyncio.sleep(GRACE)
-            await sandbox.kill()
+            await ready.sandbox.kill()
 
     async def _guard_disk(self, ready: Ready) -> None:
         """End the program when it takes more disk than it was lent, where the kernel does not hold it."""
@@ -192,7 +254,7 @@ class Running:
             await sandbox.kill()
             return await sandbox.end()
 
-    def _judge(self, last: ProgramEnd | None, end: End) -> Outcome:
+    def _judge(self, last: ProgramEnd | None, end: End, engine_left: bool = False) -> Outcome:
         return judge(
             status=last.exit_status if last else None,
             deadline=last is not None and last.deadline,
@@ -201,4 +263,23 @@ class Running:
             limits=self._limits,
             exit_code=end.exit_code,
             last_words=end.detail,
+            engine_left=engine_left,
         )
+
+
+def _program_end(known: Outcome | None) -> ProgramEnd | None:
+    """Return what the runner told an earlier life of the daemon, if it was the runner who told it."""
+    if known is None or known.how not in (How.EXITED, How.DEADLINE):
+        return None
+    return ProgramEnd(status=known.status, signal=None, deadline=known.how is How.DEADLINE)
+
+
+def _count(fact: Event, written: int) -> int:
+    """Return how many bytes have been written with this; in a session, since its present cell began."""
+    match fact:
+        case Output(data=data) | Messages(data=data):
+            return written + len(data)
+        case Busy(cell=cell) if cell:
+            return 0
+        case _:
+            return written

@@ -44,6 +44,9 @@ class Session:
         self._runs = ""
         """The cell that the kernel says it runs; it may lie."""
         self._watched = "", ""
+        self._link: Link | None = None
+        """To its runner; another one when a stream broke."""
+        self._end: Callable[[How], Awaitable[None]] | None = None
         self._deadline: asyncio.Task[None] | None = None
         self._quiet_since = time.monotonic()
 
@@ -65,7 +68,8 @@ class Session:
         await self._inputs.put(place)
 
     async def serve(self, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
-        """Pass on what is said until the session ends; `end` ends it before its time."""
+        """Pass on what is said until the link breaks or the session ends; `end` ends it before its time."""
+        self._link, self._end = link, end
         while True:
             said = await self._inputs.get()
             self._quiet_since = time.monotonic()
@@ -74,7 +78,7 @@ class Session:
                     await link.say(data)
                 case Cell(id=id, data=data, timeout=timeout):
                     self._told[id] = min(timeout or self.limits.timeout, self.limits.timeout)
-                    self._watch(link, end)
+                    self._watch()
                     await link.say(data)
                 case Place(files=files):
                     for file in files:
@@ -87,7 +91,7 @@ class Session:
                     await asyncio.sleep(GRACE)
                     await end(How.STOPPED)
 
-    def heard(self, event: Event, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
+    def heard(self, event: Event) -> None:
         """Note what the session says of itself."""
         match event:
             case Busy(cell=""):
@@ -101,7 +105,7 @@ class Session:
             case _:
                 return
         self._quiet_since = time.monotonic()
-        self._watch(link, end)
+        self._watch()
 
     def without_inputs(self, collected: Collected) -> Collected:
         """Return it without the files that were put into the folder and are as they were."""
@@ -117,7 +121,7 @@ class Session:
         if self._deadline:
             self._deadline.cancel()
 
-    def _watch(self, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
+    def _watch(self) -> None:
         """Hold the deadline of the cell that runs, or else of the one that should run next."""
         due = self._runs or next(iter(self._told), "")
         if (due, self._runs) == self._watched:
@@ -126,16 +130,18 @@ class Session:
         self.close()
         if due:
             seconds = self._told.get(due, self.limits.timeout) + (0.0 if self._runs else PATIENCE)
-            work = self._hold(due, seconds, link, end)
+            work = self._hold(due, seconds)
             self._deadline = asyncio.create_task(work, name=f"deadline of a cell of {self._job}")
 
-    async def _hold(self, cell: str, seconds: float, link: Link, end: Callable[[How], Awaitable[None]]) -> None:
+    async def _hold(self, cell: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
         log.info("a cell of session %s ran longer than %s; it is interrupted", self._job, show_duration(seconds))
         self._record(Notice(text=f"it ran longer than {show_duration(seconds)}, so it is interrupted"))
-        await link.interrupt(cell)
+        assert self._link
+        assert self._end
+        await self._link.interrupt(cell)
         await asyncio.sleep(GRACE)
-        await end(How.DEADLINE)
+        await self._end(How.DEADLINE)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

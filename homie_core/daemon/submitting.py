@@ -4,17 +4,19 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
 from homie_core.engine.placement import choose, refused
 from homie_core.model.control import Candidate, Placed, Plan, PutRequest, RunRequest, Source
-from homie_core.model.errors import PeerRefused, PeerUnreachable, TransferError
+from homie_core.model.errors import LinkBroke, NoPeer, PeerRefused, PeerUnreachable, TransferError
 from homie_core.model.job import FileRef, JobSpec
-from homie_core.model.names import Digest, FileName, JobId
+from homie_core.model.names import Digest, FileName, PeerId
 from homie_core.model.peer import Peer
 from homie_core.model.session import Place
 from homie_core.model.wire import encode
@@ -24,8 +26,14 @@ from homie_core.store.journal import Journal, Sent
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
-"""How often the upload of a file is begun before it is given up."""
+TRIES = 5
+"""How often an upload is begun before it is given up."""
+PATIENCE = 60.0
+"""Seconds in which a host that was asked something and fell silent may come back."""
+PAUSE = 0.2
+"""Seconds between two tries to reach it."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -46,18 +54,22 @@ class Submitter:
             raise PeerRefused(f"job {request.id} was submitted before; see it with `homie attach {request.id}`")
         spec = await _spec(request)
         reasons = []
+
+        async def offer(link: Link) -> frozenset[Digest]:
+            return frozenset((await link.offer(spec)).missing)
+
         for peer, why in choose(self.links.peers(), request.ask, request.node):
             title = request.title or request.entry or "session"
             sent = Sent(request.id, peer.id, peer.name, title, self.wall())
             self.journal.send(sent)
             try:
-                link = self.links.to(peer.id)
-                accepted = await link.offer(spec)
+                lacking = await self._ask(peer.id, offer)
             except (PeerRefused, PeerUnreachable) as error:
                 reasons.append(str(error))
                 continue
             placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, trusted=peer.trusted))
-            await self._upload(link, spec.id, spec.files, request.files, frozenset(accepted.missing), meter)
+            files = list(zip(spec.files, request.files, strict=True))
+            await self._upload(sent, files, lacking, offer, meter)
             return sent
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
 
@@ -76,34 +88,53 @@ class Submitter:
     async def put(self, sent: Sent, request: PutRequest, meter: Meter) -> None:
         """Bring files to a session."""
         refs = await asyncio.to_thread(_hash_all, request.files)
-        link, place = self.links.to(sent.peer), Place(files=refs)
-        missing = await link.expect(sent.job, place)
-        await self._upload(link, sent.job, refs, request.files, frozenset(missing.digests), meter)
-        await link.place(sent.job, place)
+        place = Place(files=refs)
+
+        async def missing(link: Link) -> frozenset[Digest]:
+            return frozenset((await link.expect(sent.job, place)).digests)
+
+        lacking = await self._ask(sent.peer, missing, known=True)
+        await self._upload(sent, list(zip(refs, request.files, strict=True)), lacking, missing, meter)
+        await self.links.to(sent.peer).place(sent.job, place)
 
     async def _upload(
         self,
-        link: Link,
-        job: JobId,
-        refs: tuple[FileRef, ...],
-        sources: tuple[Source, ...],
-        missing: frozenset[Digest],
+        sent: Sent,
+        files: list[tuple[FileRef, Source]],
+        lacking: frozenset[Digest],
+        ask: Callable[[Link], Awaitable[frozenset[Digest]]],
         meter: Meter,
     ) -> None:
-        lacking = {ref.digest: (ref, source) for ref, source in zip(refs, sources, strict=True)}
-        lacking = {digest: both for digest, both in lacking.items() if digest in missing}
-        meter.total = sum(ref.size for ref, _ in lacking.values())
-        for ref, source in lacking.values():
-            for attempt in range(1, TRIES + 1):
-                before = meter.done
-                try:
-                    await link.upload(job, ref, _content(source, ref.size, meter.add))
-                    break
-                except PeerUnreachable as error:
-                    meter.done = before
-                    if attempt == TRIES:
-                        raise
-                    log.info("upload of %s broke, trying again: %s", ref.name, error)
+        """Send what the host lacks; when the link breaks, ask again what that is."""
+        by_digest = {ref.digest: (ref, source) for ref, source in files}
+        meter.total = sum(by_digest[digest][0].size for digest in lacking)
+        for left in reversed(range(TRIES)):
+            meter.done = meter.total - sum(by_digest[digest][0].size for digest in lacking)
+            try:
+                for ref, source in (both for digest, both in by_digest.items() if digest in lacking):
+                    content = _content(source, ref.size, meter.add)
+                    await self.links.to(sent.peer).upload(sent.job, ref, content)
+                return
+            except PeerUnreachable as error:
+                if not left:
+                    raise
+                log.info("an upload for job %s broke, trying again: %s", sent.job, error)
+                lacking = await self._ask(sent.peer, ask, known=True)
+
+    async def _ask(self, peer: PeerId, ask: Callable[[Link], Awaitable[T]], known: bool = False) -> T:
+        """Ask a host. If it falls silent, ask again: whatever is asked here counts once, however often it comes.
+
+        `known`: the host has the job, so there is nobody else to ask.
+        """
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await ask(self.links.to(peer))
+            except (PeerUnreachable, NoPeer) as error:
+                known = known or isinstance(error, LinkBroke)
+                if not known or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(PAUSE)
 
 
 async def _spec(request: RunRequest) -> JobSpec:

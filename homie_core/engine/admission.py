@@ -76,10 +76,18 @@ class Admission:
             return Refusal(f"{self.name} has {MAX_WAITING} jobs waiting already; try another peer, or later")
         limits = self._limits(ask)
         if isinstance(limits, Limits):
-            self.receiving[job] = (limits, now)
-            if ask.gpu:
-                self.wanted[job] = ask.gpu
+            self.expect(job, limits, ask.gpu, now)
         return limits
+
+    def expect(self, job: JobId, limits: Limits, gpu: GpuAsk | None, now: float) -> None:
+        """Wait for the files of a job that was accepted, now or before a restart."""
+        self.receiving[job] = (limits, now)
+        if gpu:
+            self.wanted[job] = gpu
+
+    def resume(self, job: JobId, limits: Limits) -> None:
+        """Let a job that began before a restart hold what it holds."""
+        self.running[job] = limits
 
     def _limits(self, ask: Ask) -> Limits | Refusal:
         lent = self.lent

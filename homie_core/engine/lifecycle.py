@@ -93,12 +93,14 @@ def judge(
     limits: Limits,
     exit_code: int | None = None,
     last_words: str = "",
+    engine_left: bool = False,
 ) -> Outcome:
     """Return how a program ended, from what its runner and its sandbox say.
 
     `status` is the runner's word (None: it never said); `out_of_memory` the kernel's; `ended_by` why the host
-    ended it, if it did; `exit_code` the sandbox's (None: nobody knows it any more), with its `last_words`. A
-    status is given in every case, for shells: 124 deadline, 137 memory, 153 (SIGXFSZ) output and disk, as usual.
+    ended it, if it did; `exit_code` the sandbox's (None: nobody knows it any more), with its `last_words`;
+    `engine_left` whether its engine was away meanwhile. A status is given in every case, for shells: 124 deadline,
+    137 memory, 153 (SIGXFSZ) output and disk, as usual.
     """
     if deadline or ended_by is How.DEADLINE:
         return Outcome(how=How.DEADLINE, status=124, detail=f"it ran longer than {show_duration(limits.timeout)}")
@@ -112,6 +114,8 @@ def judge(
         return Outcome(how=How.MEMORY, status=status or 137, detail=f"it was lent {show_size(limits.memory)}")
     if status is not None:
         return Outcome(how=How.EXITED, status=status)
+    if engine_left:
+        return Outcome(how=How.LOST, status=1, detail="its engine was stopped or restarted, and the job with it")
     if exit_code == SIGKILLED:
         return Outcome(how=How.KILLED, status=SIGKILLED, detail="its sandbox was ended by SIGKILL")
     if exit_code is None:

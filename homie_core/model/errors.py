@@ -46,6 +46,10 @@ class PeerUnreachable(HomieError):
     """A peer could not be reached, or could not prove who it is."""
 
 
+class LinkBroke(PeerUnreachable):
+    """The link to a peer broke after it had been asked something: perhaps it has heard it, perhaps not."""
+
+
 class PeerRefused(HomieError):
     """A peer understood the request and said no; the text is its reason."""
 
@@ -76,3 +80,7 @@ class TransferError(HomieError):
 
 class SandboxError(HomieError):
     """No sandbox can be used here, or this one could not be made, started or reached."""
+
+
+class EngineAway(SandboxError):
+    """The engine of containers does not answer: it was stopped, or is on its way back."""

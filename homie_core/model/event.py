@@ -70,7 +70,7 @@ class Notice(Frozen, frozen=True, tag="notice"):
 
 
 class Exited(Frozen, frozen=True, tag="exited"):
-    """Its program has ended; all its output comes before this."""
+    """Its program has ended; all its output comes before this. Why it did, `Ended` may know better."""
 
     outcome: Outcome
 
@@ -100,3 +100,5 @@ class Record(Frozen, frozen=True):
     seq: Annotated[int, Meta(ge=1, lt=2**62)]
     at: float
     event: Event
+    fact: Annotated[int, Meta(ge=0, lt=2**62)] = 0
+    """Number of the runner's record that it was; 0: it is the host's own."""

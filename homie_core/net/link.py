@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from homie_core.model.control import Refused
-from homie_core.model.errors import BadMessage, HomieError, PeerUnreachable, TransferError
+from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable, TransferError
 from homie_core.model.event import Accepted, Record
 from homie_core.model.job import FileRef, JobSpec
 from homie_core.model.names import JobId, PeerId
@@ -188,17 +188,17 @@ class Link:
             raise PeerUnreachable(f"{self._where} is not of our group: {_ADVICE}") from error
         except aiohttp.ServerDisconnectedError as error:
             # A server that rejects our certificate (TLS 1.3) just hangs up.
-            raise PeerUnreachable(f"{self._where} hung up: {_ADVICE}") from error
+            raise LinkBroke(f"{self._where} hung up: {_ADVICE}") from error
         except aiohttp.ClientConnectorError as error:
             # asyncio's own text repeats the address
             reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
             raise PeerUnreachable(f"no answer from {self._where} ({reason.lower()})") from error
         except TimeoutError as error:
-            raise PeerUnreachable(f"no answer from {self._where} in time") from error
+            raise LinkBroke(f"no answer from {self._where} in time") from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             if isinstance(error.__cause__, HomieError):
                 raise error.__cause__ from None  # raised by what gave the bytes of an upload
-            raise PeerUnreachable(f"the link to {self._where} broke ({error})") from error
+            raise LinkBroke(f"the link to {self._where} broke ({error})") from error
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ class Bare:
     """The backend: this user, this Python, this machine. Nothing is kept from a job."""
 
     def __init__(self) -> None:
+        self.kind = "none"
         self.name = f"NO SANDBOX (python {platform.python_version()})"
         self.uid, self.gid = os.getuid(), os.getgid()
         self.cards = True
@@ -38,6 +39,10 @@ class Bare:
     async def create(self, box: Box) -> "BareSandbox":
         """Make nothing: there is only the job's folder."""
         return BareSandbox(box)
+
+    async def find(self, box: Box) -> "BareSandbox | None":
+        """Find nothing, see `sweep`."""
+        return None
 
     async def compile(self, folder: Path) -> None:
         """Leave it: Python compiles what it imports."""
@@ -76,6 +81,14 @@ class BareSandbox:
         assert process.stderr
         self._last_words = asyncio.create_task(process.stderr.read(), name=f"errors {box.job}")
         return process.stdout, process.stdin
+
+    async def attach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """There is one stream only."""
+        raise SandboxError("without a sandbox nobody can connect to a job's runner again")
+
+    async def runs(self) -> bool:
+        """Whether the runner runs."""
+        return self._process is not None and self._process.returncode is None
 
     async def limit(self, limits: Limits) -> None:
         """Hold nothing."""

@@ -66,7 +66,13 @@ class Sandbox(Protocol):
     """One isolation for one job: made, started once, ended, removed."""
 
     async def start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Start the runner; return the duplex byte stream to it. End of file means the sandbox has ended."""
+        """Start the runner; return the duplex byte stream to it. When that ends, `runs` tells whether it broke."""
+
+    async def attach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a new stream to its runner, which may have been running for long. Raises SandboxError."""
+
+    async def runs(self) -> bool:
+        """Whether it has been started and has not ended. Raises SandboxError while nobody can say."""
 
     async def limit(self, limits: Limits) -> None:
         """Apply other limits than those it was made with (cores, memory, processes) to what runs already."""
@@ -87,6 +93,8 @@ class Sandbox(Protocol):
 class Backend(Protocol):
     """One way to make sandboxes on this machine."""
 
+    kind: str
+    """`docker`, `podman`, `bubblewrap` or `none`."""
     name: str
     """For people: `docker 28.2 (python:3.12-slim)`."""
     uid: int
@@ -102,6 +110,9 @@ class Backend(Protocol):
 
     async def create(self, box: Box) -> Sandbox:
         """Make, but do not start, the sandbox. Raises SandboxError."""
+
+    async def find(self, box: Box) -> Sandbox | None:
+        """Return the sandbox that an earlier life of this node started; None if there is none any more."""
 
     async def compile(self, folder: Path) -> None:
         """Compile a folder of packages for the Python inside."""

@@ -28,8 +28,6 @@ Makers = Mapping[str, Callable[[], Backend]]
 class Choice:
     """A backend that is ready, and what was seen of it."""
 
-    kind: str
-    """`docker`, `podman`, `bubblewrap` or `none`."""
     backend: Backend
     interpreter: Interpreter
     verdict: Verdict
@@ -104,9 +102,9 @@ async def _fit(name: str, backend: Backend, home: Path, report: Callable[[str], 
     interpreter = await backend.prepare(report)
     if name == "none":
         log.warning(NO_ISOLATION)
-        return Choice(name, backend, interpreter, NOT_ISOLATED)
+        return Choice(backend, interpreter, NOT_ISOLATED)
     report(f"testing {backend.name}")
     seen = await verdict(backend, interpreter, home)
     if not seen.isolated:
         raise SandboxError(f"it does not isolate: {seen.why}")
-    return Choice(name, backend, interpreter, seen)
+    return Choice(backend, interpreter, seen)

@@ -83,6 +83,13 @@ class Disk:
             await disk.remove()
         return disk
 
+    @classmethod
+    def find(cls, folder: Path, limits: Limits) -> Self:
+        """Return the disk that was made in this folder, by an earlier life of the daemon."""
+        disk = cls(folder, limits)
+        disk.exact = (folder / "work").is_mount()
+        return disk
+
     async def watch(self) -> str:
         """Return, in words, which limit was passed; with an exact disk that is never."""
         if self.exact:

@@ -51,6 +51,7 @@ class Docker:
     """The backend: one engine, one image."""
 
     def __init__(self, image: str, url: str | None = None, runtime: str = "") -> None:
+        self.kind = "docker"
         self.image = image
         self.identity = ""
         """Image and runtime, as a changed one is told from an unchanged one."""
@@ -115,6 +116,17 @@ class Docker:
         profile = job_profile(box, self.image, self._inside, runner, self._seccomp, self._dialect, limited=limited)
         made = await self._make(profile)
         return DockerSandbox(self._engine, made, None if limited else box.limits.memory)
+
+    async def find(self, box: Box) -> DockerSandbox | None:
+        """Find the container of a box by its labels."""
+        engine = self._engine
+        its = {"label": [f"{NODE_LABEL}={box.node}", f"{JOB_LABEL}={box.job}"]}
+        found = await engine.call(engine.client.containers, all=True, filters=its)
+        if not found:
+            return None
+        sandbox = DockerSandbox(engine, found[0]["Id"], None if self._prepared.limited else box.limits.memory)
+        await sandbox.hold()
+        return sandbox
 
     async def compile(self, folder: Path) -> None:
         """Compile a folder of packages for the image's Python, inside: neither side runs any of it."""

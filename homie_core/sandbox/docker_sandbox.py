@@ -35,10 +35,7 @@ class DockerSandbox:
         streams = await self.attach()
         try:
             await self._engine.call(self._engine.client.start, self._container)
-            if self._watched is not None:
-                found = await self._engine.call(self._engine.client.inspect_container, self._container)
-                watch = self._watch(found["State"]["Pid"])
-                self._watching = asyncio.create_task(watch, name=f"watch {self._container[:12]}")
+            await self.hold()
         except BaseException as error:
             streams[1].close()
             if isinstance(error, SandboxError) and NO_DRIVER in str(error):
@@ -53,6 +50,21 @@ class DockerSandbox:
             self._writer.close()
         self._writer, self._errors = writer, attached.errors
         return attached.reader, writer
+
+    async def runs(self) -> bool:
+        """Ask the engine."""
+        try:
+            found = await self._engine.call(self._engine.client.inspect_container, self._container)
+        except Gone:
+            return False
+        return bool(found["State"]["Running"])
+
+    async def hold(self) -> None:
+        """Hold the limits of what runs that its engine does not hold."""
+        if self._watched is not None:
+            found = await self._engine.call(self._engine.client.inspect_container, self._container)
+            watch = self._watch(found["State"]["Pid"])
+            self._watching = asyncio.create_task(watch, name=f"watch {self._container[:12]}")
 
     async def limit(self, limits: Limits) -> None:
         """Apply other limits for cores, memory and processes."""

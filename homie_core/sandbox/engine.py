@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from homie_core.model.errors import SandboxError
+from homie_core.model.errors import EngineAway, SandboxError
 from homie_core.sandbox.attached import Attached
 from homie_core.sandbox.engine_client import PORT, Client, Refused
 
@@ -77,16 +77,16 @@ class Engine:
                 kind = NoContainer
             raise kind(f"the container engine refused: {error}") from error
         except TimeoutError as error:
-            raise SandboxError(f"the container engine has not answered within {TIMEOUT} s") from error
+            raise EngineAway(f"the container engine has not answered within {TIMEOUT} s") from error
         except (aiohttp.ClientError, msgspec.DecodeError, OSError) as error:
-            raise SandboxError(f"the container engine does not answer as it should: {error}") from error
+            raise EngineAway(f"the container engine does not answer as it should: {error}") from error
 
     async def attach(self, container: str) -> tuple[Attached, asyncio.StreamWriter]:
         """Connect to the container's stdin, stdout and stderr, from now on."""
         try:
             transport, attached = await self._open(lambda: Attached(self._path(container)))
         except OSError as error:
-            raise SandboxError(f"the container engine at {self.url} does not answer any more: {error}") from error
+            raise EngineAway(f"the container engine at {self.url} does not answer any more: {error}") from error
         try:
             async with asyncio.timeout(TIMEOUT):
                 await attached.upgraded

@@ -5,8 +5,7 @@ import contextlib
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -57,8 +56,7 @@ class ProgramEnd(Frozen, frozen=True):
 Fact = ProgramStarted | Output | Messages | Busy | Restarted | Placed | ProgramEnd
 
 
-@dataclass(frozen=True)
-class Numbered:
+class Numbered(NamedTuple):
     """One record of the runner's; numbers grow by exactly one."""
 
     seq: int

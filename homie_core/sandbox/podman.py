@@ -32,6 +32,7 @@ class Podman(Docker):
 
     def __init__(self, image: str, folder: Path, url: str | None = None, runtime: str = "") -> None:
         super().__init__(image, url or os.environ.get("CONTAINER_HOST"), runtime)
+        self.kind = "podman"
         self.name = f"podman ({image})"
         self._service = Service(folder, runtime)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from homie_core.model.errors import HomieError
 from homie_core.model.event import Accepted
-from homie_core.model.job import JobSpec, Outcome
+from homie_core.model.job import JobSpec, Limits, Outcome
 from homie_core.model.names import JobId, NodeName, PeerId
-from homie_core.model.wire import decode, encode
+from homie_core.model.wire import Frozen, decode, encode
 
-SCHEMA = 1
+SCHEMA = 2
 
 _TABLES = """
 CREATE TABLE hosted (
@@ -22,7 +22,8 @@ CREATE TABLE hosted (
     spec BLOB NOT NULL,
     accepted BLOB NOT NULL,
     at REAL NOT NULL,
-    outcome BLOB
+    outcome BLOB,
+    begun BLOB
 ) STRICT;
 CREATE TABLE sent (
     job TEXT PRIMARY KEY,
@@ -34,6 +35,20 @@ CREATE TABLE sent (
 """
 
 
+class Begun(Frozen, frozen=True):
+    """What a job runs in: by this a later life of the daemon finds it again."""
+
+    kind: str
+    """Of its sandbox: `docker`, `podman`, `bubblewrap` or `none`."""
+    box: JobId
+    """What its sandbox is labelled with: the job itself, or one that waited in the pool."""
+    folder: str
+    limits: Limits
+    environments: tuple[str, ...]
+    at: float
+    """Seconds of the monotonic clock, which goes on while this machine does."""
+
+
 @dataclass(frozen=True)
 class Hosted:
     """A job this node accepted; `at` is wall time in seconds."""
@@ -43,6 +58,8 @@ class Hosted:
     accepted: Accepted
     at: float
     outcome: Outcome | None
+    begun: Begun | None
+    """None until its program may have been started."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,10 @@ class Journal:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            elif version == 1:
+                self._db.executescript(
+                    "BEGIN; ALTER TABLE hosted ADD COLUMN begun BLOB; PRAGMA user_version = 2; COMMIT;"
+                )
         except sqlite3.DatabaseError as error:
             raise HomieError(
                 f"the journal {path} cannot be read ({error}). Nothing was rerun or deleted; "
@@ -93,6 +114,10 @@ class Journal:
             (spec.id, submitter, encode(spec), encode(accepted), at),
         )
 
+    def begin(self, job: JobId, begun: Begun) -> None:
+        """Write down what a hosted job runs in, before its program is started."""
+        self._db.execute("UPDATE hosted SET begun = ? WHERE job = ?", (encode(begun), job))
+
     def end(self, job: JobId, outcome: Outcome) -> None:
         """Write down how a hosted job ended."""
         self._db.execute("UPDATE hosted SET outcome = ? WHERE job = ?", (encode(outcome), job))
@@ -103,7 +128,7 @@ class Journal:
 
     def hosted(self) -> list[Hosted]:
         """Return all hosted jobs, oldest first."""
-        rows = self._db.execute("SELECT submitter, spec, accepted, at, outcome FROM hosted ORDER BY at")
+        rows = self._db.execute("SELECT submitter, spec, accepted, at, outcome, begun FROM hosted ORDER BY at")
         return [
             Hosted(
                 submitter=PeerId(submitter),
@@ -111,8 +136,9 @@ class Journal:
                 accepted=decode(accepted, Accepted),
                 at=at,
                 outcome=decode(outcome, Outcome) if outcome is not None else None,
+                begun=decode(begun, Begun) if begun is not None else None,
             )
-            for submitter, spec, accepted, at, outcome in rows
+            for submitter, spec, accepted, at, outcome, begun in rows
         ]
 
     def send(self, sent: Sent) -> None:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from homie_core.model.errors import BadMessage, PeerRefused
-from homie_core.model.event import Ended, Event, Record
+from homie_core.model.event import Ended, Record
 from homie_core.model.wire import MAX_MESSAGE, Unframer, decode, frame
 
 BATCH = 256 << 10
@@ -50,17 +50,16 @@ class Spool:
         self._news = asyncio.Event()
         self._recover()
 
-    def append(self, event: Event, at: float) -> int:
-        """Write the next event, with its wall time; return its number."""
-        data = frame(Record(seq=self.last + 1, at=at, event=event))
+    def append(self, record: Record) -> None:
+        """Write the next record."""
+        data = frame(record)
         view = memoryview(data)
         written = 0
         while written < len(view):
             written += os.pwrite(self._file, view[written:], self._end + written)
-        self._count(self._end, len(data), isinstance(event, Ended))
+        self._count(self._end, len(data), isinstance(record.event, Ended))
         self._news.set()
         self._news = asyncio.Event()
-        return self.last
 
     async def follow(self, after: int) -> AsyncIterator[bytes]:
         """Yield the records after number `after`, in whole frames of about 256 KiB at most, until `Ended`.
@@ -96,12 +95,12 @@ class Spool:
         self._begin, self.dropped = end, number
         _punch(self._file, end)
 
-    def events(self) -> Iterator[Event]:
-        """Yield all events that are kept (for jobs that are found again at start)."""
+    def records(self) -> Iterator[Record]:
+        """Yield all records that are kept (for jobs that are found again at start)."""
         at = self._begin
         while data := self._read(at):
             at += len(data)
-            yield from (decode(record, Record).event for record in Unframer().feed(data))
+            yield from (decode(record, Record) for record in Unframer().feed(data))
 
     def _read(self, at: int) -> bytes:
         """Return whole frames from this offset: at least one if there is one."""

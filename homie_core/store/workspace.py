@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from homie_core.model.errors import SandboxError, UnsafeName
 from homie_core.model.event import Collected
 from homie_core.model.job import MAX_FILES, FileRef
@@ -51,8 +53,8 @@ class Stamp(NamedTuple):
 Stamps = dict[str, Stamp]
 
 
-def lay_out(folder: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid: int) -> Stamps:
-    """Make `folder` with `work/` (the files, moved out of `received`) and `spool/`; return the files' stamps.
+def lay_out(folder: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid: int) -> None:
+    """Make `folder` with `work/` (the files, which stay in `received` too) and `spool/`.
 
     Both belong to uid and gid; `folder` itself stays closed to everyone else. It may be there already, and the
     two in it as fresh file systems. Raises SandboxError if the files do not fit.
@@ -61,31 +63,38 @@ def lay_out(folder: Path, files: tuple[FileRef, ...], received: Path, uid: int, 
     for name in ("work", "spool"):
         _make_folder(folder / name, uid, gid)
     try:
-        return _fill(folder / "work", files, received, uid, gid)
+        _fill(folder / "work", files, received, uid, gid)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise SandboxError("its files do not fit onto the disk that a job is lent there") from error
         raise
 
 
-def _fill(work: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid: int) -> Stamps:
-    uses: dict[Digest, int] = {}
-    for file in files:
-        uses[file.digest] = uses.get(file.digest, 0) + 1
-    stamps: Stamps = {}
+def _fill(work: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid: int) -> None:
+    linked: set[Digest] = set()
     for file in files:
         path = work / file.name
         for parent in reversed(path.relative_to(work).parents[:-1]):
             _make_folder(work / parent, uid, gid)
-        uses[file.digest] -= 1
-        if uses[file.digest]:
+        # Two files with one content must not be one file.
+        if file.digest in linked or not _link(received / file.digest, path):
             shutil.copyfile(received / file.digest, path)
-        else:
-            shutil.move(received / file.digest, path)
+        linked.add(file.digest)
         path.chmod(0o755 if file.executable else 0o644)
         os.chown(path, uid, gid)
-        stamps[file.name] = _stamp(path.stat())
-    return stamps
+
+
+def stamped(folder: Path, files: tuple[FileRef, ...], kept: Path) -> Stamps:
+    """Return the stamps of a job's files as they were before it ran: those in the file `kept`, which is made if
+    there is none."""
+    try:
+        return msgspec.json.decode(kept.read_bytes(), type=Stamps)
+    except FileNotFoundError:
+        stamps = {str(file.name): _stamp((folder / "work" / file.name).stat()) for file in files}
+        new = kept.with_name(f"{kept.name}.new")
+        new.write_bytes(msgspec.json.encode(stamps))
+        new.replace(kept)
+        return stamps
 
 
 def collect(
@@ -96,9 +105,9 @@ def collect(
     max_bytes: int = MAX_BYTES,
     max_seconds: float = MAX_SECONDS,
 ) -> Collected:
-    """Move what is new or changed in `work/` to `into`/<digest>; say what was left behind, and why.
+    """Put what is new or changed in `work/` at `into`/<digest> too; say what was left behind, and why.
 
-    Only for a folder whose sandbox has ended: nothing may write there any more.
+    Only for a folder whose sandbox has ended: nothing may write there any more. Done twice, it is as done once.
     """
     into.mkdir(mode=0o700, exist_ok=True)
     collection = _Collection(files, stamps, into, max_bytes, time.monotonic() + max_seconds)
@@ -227,22 +236,26 @@ class _Collection:
             if file == self._given.get(name):
                 return  # touched, or written as it was
             self._bytes_left -= status.st_size
-            if status.st_dev != self._device:
-                if not (self._into / digest).exists():
-                    self._copy(fd, status.st_size, self._into / digest)
-            else:
-                os.fchmod(fd, 0o600)
-                os.fchown(fd, os.geteuid(), os.getegid())
-                os.rename(short, self._into / digest, src_dir_fd=parent)
+            if not (self._into / digest).exists():
+                self._put(fd, status, parent, short, self._into / digest)
         finally:
             os.close(fd)
         self._taken.append(file)
 
+    def _put(self, fd: int, status: os.stat_result, parent: int, short: str, to: Path) -> None:
+        if status.st_dev != self._device:
+            self._copy(fd, status.st_size, to)
+            return
+        os.fchmod(fd, 0o600)
+        os.fchown(fd, os.geteuid(), os.getegid())
+        os.link(short, to, src_dir_fd=parent, follow_symlinks=False)
+
     def _copy(self, fd: int, size: int, to: Path) -> None:
         """Copy a file from a file system of the job's own; its holes stay holes, or they would fill our disk."""
         os.lseek(fd, 0, os.SEEK_SET)
+        part = to.with_name(f"{to.name}.part")
         try:
-            with to.open("wb") as copy:
+            with part.open("wb") as copy:
                 os.fchmod(copy.fileno(), 0o600)
                 while data := os.read(fd, CHUNK):
                     if data.strip(b"\0"):
@@ -251,8 +264,9 @@ class _Collection:
                         copy.seek(len(data), os.SEEK_CUR)
                     self._check_time()
                 copy.truncate(size)
+            part.replace(to)
         except BaseException:
-            to.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
 
     def _digest(self, fd: int) -> Digest:
@@ -281,6 +295,17 @@ def _empty(fd: int) -> list[str]:
         else:
             os.unlink(entry.name, dir_fd=fd)
     return folders
+
+
+def _link(old: Path, new: Path) -> bool:
+    """Give a file a second name; return whether it can be."""
+    try:
+        os.link(old, new)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            return False
+        raise
+    return True
 
 
 def _make_folder(path: Path, uid: int, gid: int) -> None:

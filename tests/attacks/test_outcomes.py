@@ -29,9 +29,10 @@ async def host(lab: Lab, source: str, killed: bool = False) -> tuple[int, Outcom
     (received / digest).write_text(source)
     environments = Environments(Path("/nonexistent"))
     workshop = Workshop(lab.backend, Interpreter("3.11", "x86_64", "2.36"), environments, ())
-    running, written = Running(workshop, None, NODE, spec, LIMITS, lab.folder / spec.id), 0
+    running = Running(workshop, None, NODE, spec, LIMITS, lab.folder / spec.id, lambda _: None)
+    written = 0
     try:
-        async for event in running.events():
+        async for event, _ in running.events():
             if isinstance(event, Output):
                 written += len(event.data)
                 if killed:

@@ -12,17 +12,20 @@ import pytest
 from homie_core.config import Config
 from homie_core.daemon import offer as offering
 from homie_core.daemon.offer import Offer
+from homie_core.daemon.pool import Workshop
 from homie_core.model.errors import SandboxError
 from homie_core.model.peer import Gpu, Holds
 from homie_core.sandbox import choose as choosing
 from homie_core.sandbox.base import Interpreter
 from homie_core.sandbox.selftest import Verdict
+from homie_core.store.journal import Begun
 
 
 class Engine:
     """A kind of sandbox that works, or says why not."""
 
     def __init__(self, name: str, trouble: str = "") -> None:
+        self.kind = name
         self.name, self.trouble, self.tries, self.open = name, trouble, 0, 0
         self.cards = name == "docker"
 
@@ -53,6 +56,12 @@ class Hosting:
 
     def jobs(self) -> list[str]:
         return self.busy
+
+    def begun(self) -> list[Begun]:
+        return []
+
+    async def open(self, workshop: Workshop) -> None:
+        self.workshop = workshop
 
     async def clear_pool(self) -> None:
         self.cleared += 1

@@ -45,12 +45,12 @@ class Host:
         received = self.folder / spec.id / "received"
         received.mkdir(parents=True)
         (received / digest).write_text(source)
-        return Running(self.workshop, self.pool, NODE, spec, limits, self.folder / spec.id)
+        return Running(self.workshop, self.pool, NODE, spec, limits, self.folder / spec.id, lambda _: None)
 
     async def run(self, source, limits=COMMON, on_output: Callable[[Running], None] = lambda _: None):
         running, out = self.running(source, limits), b""
         try:
-            async for event in running.events():
+            async for event, _ in running.events():
                 if isinstance(event, Output):
                     out += event.data
                     on_output(running)

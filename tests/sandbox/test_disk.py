@@ -15,7 +15,7 @@ from homie_core.model.errors import SandboxError
 from homie_core.model.job import FileRef, Limits
 from homie_core.sandbox import disk as disk_module
 from homie_core.sandbox.disk import Disk, sweep, too_much
-from homie_core.store.workspace import collect, lay_out, remove
+from homie_core.store.workspace import collect, lay_out, remove, stamped
 
 UID, GID = (10001, 10001) if os.getuid() == 0 else (os.getuid(), os.getgid())
 MIB = 1 << 20
@@ -89,7 +89,8 @@ async def test_files_go_in_and_come_back_across_file_systems(make: Make, tmp_pat
     received.mkdir()
     given = FileRef(name="in/a", digest=hashlib.sha256(b"a").hexdigest(), size=1)
     (received / given.digest).write_bytes(b"a")
-    stamps = lay_out(disk.folder, (given,), received, UID, GID)
+    lay_out(disk.folder, (given,), received, UID, GID)
+    stamps = stamped(disk.folder, (given,), tmp_path / "stamps")
     work = disk.folder / "work"
     assert [path.name for path in work.iterdir()] == ["in"], "no lost+found"
     for name in ("one", "twin"):

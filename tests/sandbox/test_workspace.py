@@ -14,7 +14,7 @@ import pytest
 
 from homie_core.model.job import MAX_FILES, FileRef
 from homie_core.store import workspace
-from homie_core.store.workspace import Stamps, collect, lay_out, remove
+from homie_core.store.workspace import Stamps, collect, lay_out, remove, stamped
 
 UID, GID = (10001, 10001) if os.getuid() == 0 else (os.getuid(), os.getgid())
 
@@ -27,7 +27,7 @@ def ref(name: str, content: bytes, executable: bool = False) -> FileRef:
 class Job:
     """A laid-out job in a folder."""
 
-    def __init__(self, tmp_path: Path, **given: bytes) -> None:
+    def __init__(self, tmp_path: Path, gone: bool = True, **given: bytes) -> None:
         self.folder = tmp_path / "box"
         self.received = tmp_path / "received"
         self.received.mkdir()
@@ -36,7 +36,10 @@ class Job:
         self.files = tuple(ref(name, content, name == "run") for name, content in self.given.items())
         for content in self.given.values():
             (self.received / hashlib.sha256(content).hexdigest()).write_bytes(content)
-        self.stamps: Stamps = lay_out(self.folder, self.files, self.received, UID, GID)
+        lay_out(self.folder, self.files, self.received, UID, GID)
+        if gone:
+            remove(self.received)
+        self.stamps: Stamps = stamped(self.folder, self.files, tmp_path / "stamps")
         self.work = self.folder / "work"
 
     def collect(self, **bounds: float) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -55,8 +58,26 @@ def test_files_are_laid_out_with_modes_and_owner(tmp_path: Path) -> None:
     assert stat.S_IMODE(job.folder.stat().st_mode) == 0o700
     for path in (job.work, job.work / "data/deep", job.work / "b", job.folder / "spool"):
         assert (path.stat().st_uid, path.stat().st_gid) == (UID, GID)
-    assert list(job.received.iterdir()) == [], "moved, not copied"
     assert (job.work / "b").stat().st_ino != (job.work / "data/deep/a").stat().st_ino
+
+
+def test_what_a_daemon_did_not_live_to_begin_is_laid_out_again(tmp_path: Path) -> None:
+    job = Job(tmp_path, gone=False, a=b"one", b=b"one")
+    again = tmp_path / "again"
+    lay_out(again, job.files, job.received, UID, GID)
+    assert [(again / "work" / name).read_bytes() for name in "ab"] == [b"one", b"one"]
+
+
+def test_collected_again_by_the_next_daemon_it_is_the_same(tmp_path: Path) -> None:
+    job = Job(tmp_path, a=b"old", c=b"same")
+    (job.work / "a").write_bytes(b"new")
+    (job.work / "b").write_bytes(b"new")
+    (job.into).mkdir()
+    (job.into / f"{ref('a', b'new').digest}.part").write_bytes(b"n")  # cut by its death
+    job.stamps = stamped(job.folder, job.files, tmp_path / "stamps")
+    first = job.collect()
+    assert first == ({"a": b"new", "b": b"new"}, ())
+    assert job.collect() == first
 
 
 def test_only_new_and_changed_files_come_back(tmp_path: Path) -> None:
@@ -277,7 +298,8 @@ def _as_ordinary_user(home: Path) -> None:
     (home / "received").mkdir()
     file = ref("main.py", content)
     (home / "received" / file.digest).write_bytes(content)
-    stamps = lay_out(home / "box", (file,), home / "received", os.getuid(), os.getgid())
+    lay_out(home / "box", (file,), home / "received", os.getuid(), os.getgid())
+    stamps = stamped(home / "box", (file,), home / "stamps")
     work = home / "box/work"
     (work / "closed").mkdir()
     (work / "closed/x").touch()

@@ -7,7 +7,7 @@ from homie_core.model.errors import HomieError
 from homie_core.model.event import Accepted
 from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import Digest, FileName, JobId, NodeName, PeerId
-from homie_core.store.journal import Journal, Sent
+from homie_core.store.journal import Begun, Journal, Sent
 
 PEER = PeerId("b" * 64)
 ACCEPTED = Accepted(limits=Limits(cpus=1, memory=1 << 30, timeout=60), missing=())
@@ -53,6 +53,25 @@ def test_an_outcome_is_kept_until_the_job_is_forgotten(journal_at):
     assert journal_at().hosted() == []
 
 
+def test_what_a_job_runs_in_is_known_after_a_crash(journal_at):
+    journal_at().accept(PEER, spec(), ACCEPTED, at=5.0)
+    begun = Begun(
+        kind="docker", box=JobId("1" * 12), folder="/box", limits=ACCEPTED.limits, environments=(), at=7.0
+    )
+    assert journal_at().hosted()[0].begun is None
+    journal_at().begin(spec().id, begun)
+    assert journal_at().hosted()[0].begun == begun
+
+
+def test_a_journal_of_the_first_format_is_taken_over(path, journal_at):
+    journal_at().accept(PEER, spec(), ACCEPTED, at=5.0)
+    with sqlite3.connect(path) as db:
+        db.executescript("ALTER TABLE hosted DROP COLUMN begun; PRAGMA user_version = 1")
+    db.close()
+    (job,) = journal_at().hosted()
+    assert (job.spec, job.begun) == (spec(), None)
+
+
 def test_where_a_job_went(journal_at):
     journal = journal_at()
     sent = Sent(spec().id, PEER, NodeName("desk"), "a.py", 1.0)
@@ -83,5 +102,5 @@ def test_a_newer_journal_is_refused(path):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 9")
     db.close()
-    with pytest.raises(HomieError, match="format 9; this one knows 1"):
+    with pytest.raises(HomieError, match="format 9; this one knows 2"):
         Journal(path)

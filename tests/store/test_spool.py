@@ -12,6 +12,10 @@ from homie_core.store.spool import BATCH, LEAST, STRIDE, Spool
 END = Ended(outcome=Outcome(how=How.EXITED, status=0))
 
 
+def add(spool, event):
+    spool.append(Record(seq=spool.last + 1, at=0.0, event=event))
+
+
 def line(number):
     return Output(stream=1, data=b"%d\n" % number)
 
@@ -29,18 +33,18 @@ def spool(tmp_path):
 @pytest.mark.parametrize("after", [0, 1, STRIDE - 1, STRIDE, STRIDE + 1, 3 * STRIDE, 999, 1000])
 async def test_events_after_n(spool, after):
     for number in range(1, 1000):
-        spool.append(line(number), at=0.0)
-    spool.append(END, at=0.0)
+        add(spool, line(number))
+    add(spool, END)
     assert [record.seq for record in await read(spool, after)] == list(range(after + 1, 1001))
 
 
 async def test_a_reader_gets_what_is_written_while_it_reads(spool):
-    spool.append(line(1), at=0.0)
+    add(spool, line(1))
     reading = asyncio.create_task(read(spool))
     for number in range(2, 50):
         await asyncio.sleep(0)
-        spool.append(line(number), at=0.0)
-    spool.append(END, at=0.0)
+        add(spool, line(number))
+    add(spool, END)
     records = await reading
     assert [record.event for record in records] == [*map(line, range(1, 50)), END]
 
@@ -48,8 +52,8 @@ async def test_a_reader_gets_what_is_written_while_it_reads(spool):
 async def test_a_reader_holds_one_batch_and_no_more(spool):
     big = Output(stream=1, data=b"x" * MAX_OUTPUT)
     for _ in range(8):
-        spool.append(big, at=0.0)
-    spool.append(END, at=0.0)
+        add(spool, big)
+    add(spool, END)
     sizes = [len(data) async for data in spool.follow(0)]
     assert max(sizes) <= max(BATCH, MAX_OUTPUT + 100)
     assert len(sizes) >= 8
@@ -59,17 +63,18 @@ async def test_a_record_that_a_crash_cut_is_dropped_and_its_number_is_used_again
     path = tmp_path / "events"
     spool = Spool(path)
     for number in range(1, 600):
-        spool.append(line(number), at=0.0)
+        add(spool, line(number))
     os.truncate(path, path.stat().st_size - 3)
     again = Spool(path)
     assert again.last == 598
-    assert again.append(END, at=1.0) == 599
+    add(again, END)
+    assert again.last == 599
     assert [record.seq for record in await read(again)] == list(range(1, 600))
 
 
 def test_rubbish_at_the_end_is_dropped(tmp_path):
     path = tmp_path / "events"
-    Spool(path).append(line(1), at=0.0)
+    add(Spool(path), line(1))
     with path.open("ab") as file:
         file.write(b"\xff" * 100)
     assert Spool(path).last == 1
@@ -85,12 +90,12 @@ def blocks(path):
 
 async def test_what_is_dropped_costs_no_disk_and_the_rest_is_read_as_before(spool, tmp_path):
     for _ in range(MANY):
-        spool.append(BIG, at=0.0)
-    spool.append(line(1), at=0.0)
+        add(spool, BIG)
+    add(spool, line(1))
     before = blocks(tmp_path / "events")
     spool.drop(MANY)
     assert blocks(tmp_path / "events") < before / 10
-    spool.append(END, at=0.0)
+    add(spool, END)
     assert [record.seq for record in await read(spool, MANY)] == [MANY + 1, MANY + 2]
     assert [record.seq for record in await read(spool, MANY + 1)] == [MANY + 2]
     with pytest.raises(PeerRefused, match=f"before event {MANY} is not kept"):
@@ -98,12 +103,12 @@ async def test_what_is_dropped_costs_no_disk_and_the_rest_is_read_as_before(spoo
     again = Spool(tmp_path / "events")
     assert (again.last, again.dropped, again.ended) == (MANY + 2, MANY, True)
     assert [record.seq for record in await read(again, MANY)] == [MANY + 1, MANY + 2]
-    assert [type(event) for event in again.events()] == [Output, Ended]
+    assert [type(record.event) for record in again.records()] == [Output, Ended]
 
 
 async def test_what_a_reader_has_yet_to_read_is_kept(spool):
     for _ in range(MANY):
-        spool.append(BIG, at=0.0)
+        add(spool, BIG)
     reader = spool.follow(0)
     await anext(reader)
     spool.drop(MANY)

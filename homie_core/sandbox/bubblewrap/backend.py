@@ -17,9 +17,9 @@ from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import ENVIRONMENTS, Box, Interpreter
 from homie_core.sandbox.bubblewrap import cgroups
 from homie_core.sandbox.bubblewrap.arguments import Host, job_arguments, python_arguments
-from homie_core.sandbox.bubblewrap.launcher import Launcher
+from homie_core.sandbox.bubblewrap.launcher import Launcher, kill_spawned
 from homie_core.sandbox.bubblewrap.machine import describe, explain, find_bwrap, switches
-from homie_core.sandbox.bubblewrap.records import records
+from homie_core.sandbox.bubblewrap.records import read, records
 from homie_core.sandbox.bubblewrap.sandbox import BubblewrapSandbox
 from homie_core.sandbox.bubblewrap.syscalls import compile_seccomp
 from homie_core.sandbox.profile import User
@@ -58,6 +58,7 @@ class Bubblewrap:
 
     def __init__(self, folder: Path, use_cgroups: bool = True) -> None:
         root = os.getuid() == 0
+        self.kind = "bubblewrap"
         self.name = "bubblewrap"
         self.cards = False
         self.uid = JOB_UID if root else os.getuid()
@@ -110,6 +111,18 @@ class Bubblewrap:
         except OSError as error:
             await sandbox.remove()
             raise SandboxError(f"the sandbox of job {box.job} cannot be made: {error}") from error
+        return sandbox
+
+    async def find(self, box: Box) -> BubblewrapSandbox | None:
+        """Find what its record tells of."""
+        launcher, host = self._prepared
+        path = self._folder / f"{box.job}.json"
+        record = await asyncio.to_thread(read, path)
+        if record is None or record.node != box.node or not record.started:
+            return None
+        group = self._tree.group(box.job) if self._tree else None
+        sandbox = BubblewrapSandbox(launcher, job_arguments(box, host, PACKAGE.parents[1]), box, path, group)
+        await sandbox.find(record)
         return sandbox
 
     async def compile(self, folder: Path) -> None:
@@ -179,6 +192,8 @@ def _sweep(folder: Path, tree: cgroups.Tree | None, node: PeerId, keep: frozense
     for path, one in left:
         if one.started:
             process_tree.kill(one.pid, one.started)
+        else:  # perhaps it was started, and the daemon killed before it could say so
+            kill_spawned(one.folder)
         if tree:
             tree.group(one.job).remove()
         path.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import json
 import os
 from dataclasses import dataclass
 
+import psutil
+
 from homie_core.model.errors import SandboxError
 from homie_core.sandbox import process_tree
 
@@ -26,6 +28,10 @@ class Spawned:
         if self.started:
             process_tree.kill(self.pid, self.started)
 
+    def runs(self) -> bool:
+        """Whether process 1 of the sandbox is there."""
+        return process_tree.started_at(self.pid) == self.started if self.started else False
+
     async def wait(self) -> int:
         """Wait for the end; return what a shell would report of process 1."""
         code = await self._process.wait()
@@ -33,6 +39,39 @@ class Spawned:
             os.close(self._status)
             self._status = -1
         return code if code >= 0 else 128 - code
+
+
+class Found:
+    """A sandbox that another process started, by its process 1."""
+
+    def __init__(self, pid: int, started: str) -> None:
+        self.pid = pid
+        self.started = started
+
+    def kill(self) -> None:
+        """End all processes of the sandbox; harmless if they have ended."""
+        process_tree.kill(self.pid, self.started)
+
+    def runs(self) -> bool:
+        """Whether process 1 of the sandbox is there."""
+        return process_tree.started_at(self.pid) == self.started
+
+    async def wait(self) -> None:
+        """Wait for the end; how it ended only its parent was told."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.runs():
+                ended, loop = asyncio.Event(), asyncio.get_running_loop()
+                loop.add_reader(handle, ended.set)
+                try:
+                    await ended.wait()
+                finally:
+                    loop.remove_reader(handle)
+        finally:
+            os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -88,3 +127,12 @@ def _child(status: int) -> int:
             return 0
         said += data
     return int(json.loads(said.splitlines()[0])["child-pid"])
+
+
+def kill_spawned(folder: str) -> None:
+    """Kill what was started for the box in this folder, by the arguments that it was given."""
+    for process in psutil.process_iter(["cmdline"]):
+        if f"{folder}/work" in (process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for each in (process, *process.children(recursive=True)):
+                    each.kill()

@@ -13,6 +13,8 @@ class Record(msgspec.Struct, frozen=True):
 
     node: PeerId
     job: JobId
+    folder: str
+    """Of its box."""
     pid: int = 0
     """Process 1 of the sandbox; 0: it has not been started."""
     started: str = ""
@@ -24,10 +26,13 @@ class Record(msgspec.Struct, frozen=True):
         new.replace(path)
 
 
+def read(path: Path) -> Record | None:
+    """Return the record in this file; None if there is none that can be read."""
+    with contextlib.suppress(msgspec.DecodeError, OSError):
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    return None
+
+
 def records(folder: Path) -> list[tuple[Path, Record]]:
     """Return all records that can be read."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(msgspec.DecodeError, OSError):
-            found.append((path, msgspec.json.decode(path.read_bytes(), type=Record)))
-    return found
+    return [(path, record) for path in sorted(folder.glob("*.json")) if (record := read(path))]

@@ -12,7 +12,7 @@ from homie_core.sandbox.base import Box, End
 from homie_core.sandbox.bubblewrap import pipes
 from homie_core.sandbox.bubblewrap.arguments import etc
 from homie_core.sandbox.bubblewrap.cgroups import Group
-from homie_core.sandbox.bubblewrap.launcher import Launcher, Spawned
+from homie_core.sandbox.bubblewrap.launcher import Found, Launcher, Spawned
 from homie_core.sandbox.bubblewrap.records import Record
 from homie_core.sandbox.profile import User
 
@@ -28,7 +28,7 @@ class BubblewrapSandbox:
     ) -> None:
         self._launcher, self._arguments, self._box = launcher, arguments, box
         self._record, self._group, self._limits = record, group, box.limits
-        self._spawned: Spawned | None = None
+        self._spawned: Spawned | Found | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._errors: tuple[asyncio.ReadTransport, pipes.LastWords] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -38,7 +38,7 @@ class BubblewrapSandbox:
     def lay_out(self, user: User) -> None:
         """Make what it needs on disk; blocking. Raises OSError."""
         folder = self._box.folder
-        Record(self._box.node, self._box.job).write(self._record)
+        self._write_record()
         (folder / "etc").mkdir(exist_ok=True)
         for name, content in etc(user).items():
             (folder / "etc" / name).write_text(content)
@@ -60,7 +60,7 @@ class BubblewrapSandbox:
             for fd in fds:
                 os.close(fd)
         if spawned.started:
-            Record(self._box.node, self._box.job, spawned.pid, spawned.started).write(self._record)
+            self._write_record(spawned.pid, spawned.started)
             try:
                 self._hold(spawned.pid)
             except ProcessLookupError:
@@ -79,6 +79,20 @@ class BubblewrapSandbox:
         except OSError as error:
             raise SandboxError(f"the sandbox of job {self._box.job} has ended") from error
         return reader, self._writer
+
+    async def find(self, record: Record) -> None:
+        """Take up one that an earlier life of the daemon started; it may have ended since."""
+        self._spawned = Found(record.pid, record.started)
+        self._errors = await pipes.listen(self._box.folder)
+        if not await self.runs():
+            self._errors[0].close()  # a pipe that nobody has written to since it was opened never ends
+            self._errors = None
+        elif not self._group:
+            self._hold(record.pid)
+
+    async def runs(self) -> bool:
+        """Whether its process 1 is there."""
+        return self._spawned is not None and self._spawned.runs()
 
     async def limit(self, limits: Limits) -> None:
         """Apply other limits for cores, memory and processes; without a control group, only memory changes."""
@@ -132,6 +146,9 @@ class BubblewrapSandbox:
             (self._box.folder / name).unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
         self._removed = True
+
+    def _write_record(self, pid: int = 0, started: str = "") -> None:
+        Record(self._box.node, self._box.job, str(self._box.folder), pid, started).write(self._record)
 
     def _hold(self, pid: int) -> None:
         """Apply the limits to process 1, before it can start another."""

@@ -1,0 +1,54 @@
+"""One job as its host keeps it: what its events tell, and what holds it while it lives."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from homie_core.daemon.progress import Progress
+from homie_core.daemon.running import Running
+from homie_core.daemon.session import Session
+from homie_core.engine.lifecycle import Job, accept, advance
+from homie_core.model.event import Accepted, Record
+from homie_core.model.job import How
+from homie_core.store import journal
+from homie_core.store.incoming import Inbox
+from homie_core.store.journal import Begun
+from homie_core.store.spool import Spool
+
+
+@dataclass
+class Hosted:
+    """A job of ours: what is known of it, and what holds it."""
+
+    job: Job
+    accepted: Accepted
+    folder: Path
+    at: float
+    """Wall time of its acceptance, seconds."""
+    progress: Progress = field(default_factory=Progress)
+    begun: Begun | None = None
+    """What it runs in, from before its program is started."""
+    inbox: Inbox | None = None
+    spool: Spool | None = None
+    """Open while the job lives; later readers open their own."""
+    running: Running | None = None
+    """Until nothing of it is left but events and results."""
+    session: Session | None = None
+    """What it is told, if it is one."""
+    stop: How | None = None
+    """Why it is to end before its time."""
+
+    def learn(self, record: Record) -> None:
+        """Take in what has happened, now or in an earlier life of the daemon. Raises IllegalTransition."""
+        if not isinstance(record.event, Accepted):
+            self.job = advance(self.job, record.event)
+        self.progress.learn(record)
+
+
+def remembered(entry: journal.Hosted, folder: Path) -> Hosted:
+    """Return a job of an earlier life of the daemon, as its journal and its spool tell it."""
+    job = accept(entry.spec, entry.submitter, entry.accepted)
+    hosted = Hosted(job, entry.accepted, folder, entry.at, begun=entry.begun, spool=Spool(folder / "events"))
+    assert hosted.spool
+    for record in hosted.spool.records():
+        hosted.learn(record)
+    return hosted

@@ -1,0 +1,146 @@
+"""The host's daemon is killed at every step of a job's life: the next one goes on, and nothing happens twice."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import psutil
+import pytest
+from pair import Node, Pair
+
+from homie_core.client import Client
+
+pytestmark = pytest.mark.docker
+
+SCRIPT = """
+import sys
+with open("starts", "a") as file:
+    file.write("x")
+print("one", flush=True)
+print("two", file=sys.stderr, flush=True)
+open("result", "w").write(open("data").read() * 2)
+print("three")
+sys.exit(7)
+"""
+
+COMMON = """
+homie_core.store.journal:Journal.accept after
+homie_core.store.spool:Spool.append after
+homie_core.daemon.pool:Ready.make before
+homie_core.sandbox.disk:Disk.make after
+homie_core.daemon.pool:Ready.make after
+homie_core.store.workspace:lay_out after
+homie_core.store.journal:Journal.begin before
+homie_core.store.journal:Journal.begin after
+homie_core.store.workspace:stamped before
+homie_core.store.workspace:stamped after
+homie_core.sandbox.link:Link.start before
+homie_core.sandbox.link:Link.start after
+homie_core.store.spool:Spool.append before 1
+homie_core.store.spool:Spool.append after 1
+homie_core.sandbox.link:Link.ack before
+homie_core.sandbox.link:Link.ack after
+homie_core.store.spool:Spool.append before 2
+homie_core.store.spool:Spool.append after 2
+homie_core.sandbox.link:Link.ack after 3
+homie_core.sandbox.link:Link.ack after 4
+homie_core.store.workspace:collect before
+homie_core.store.workspace:collect after
+homie_core.store.journal:Journal.end before
+homie_core.store.journal:Journal.end after
+homie_core.sandbox.disk:Disk.remove before
+homie_core.sandbox.disk:Disk.remove after
+"""
+OF_KIND = {
+    "docker": """
+homie_core.sandbox.docker:Docker.create after
+homie_core.sandbox.docker_sandbox:DockerSandbox.start after
+homie_core.sandbox.docker_sandbox:DockerSandbox.remove before
+""",
+    "bubblewrap": """
+homie_core.sandbox.bubblewrap.backend:Bubblewrap.create after
+homie_core.sandbox.bubblewrap.launcher:Launcher.spawn after
+homie_core.sandbox.bubblewrap.sandbox:BubblewrapSandbox.start after
+homie_core.sandbox.bubblewrap.sandbox:BubblewrapSandbox.remove before
+""",
+}
+POINTS = [(kind, point) for kind, own in OF_KIND.items() for point in (COMMON + own).splitlines() if point]
+
+
+class Host:
+    """A desk that can be told where it dies."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.pair = Pair(desk={"sandbox": kind, "sandbox_pool": "0"})
+        self._file = folder / "failpoint"
+        places = {point.split()[0] for each, point in POINTS if each == kind}
+        self.pair.desk.env |= {
+            "PYTHONPATH": str(Path(__file__).parents[1] / "failpoints"),
+            "FAILPOINT": str(self._file),
+            "FAILPOINTS": " ".join(sorted(places)),
+        }
+
+    def die_at(self, point: str) -> None:
+        self._file.write_text(point)
+
+    def wait_for_death(self) -> None:
+        daemon = psutil.Process(Client(self.pair.desk.home).status().pid)
+        until = time.monotonic() + 30
+        while self._file.exists():
+            assert time.monotonic() < until, f"it never came to {self._file.read_text()}"
+            time.sleep(0.01)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            daemon.wait(10)
+
+
+@pytest.fixture(scope="module")
+def hosts(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]:
+    hosts = {kind: Host(kind, tmp_path_factory.mktemp(kind)) for kind in OF_KIND}
+    with contextlib.ExitStack() as stack:
+        for host in hosts.values():
+            stack.enter_context(host.pair)
+        yield hosts
+
+
+@pytest.mark.parametrize(("kind", "point"), POINTS)
+def test_a_job_goes_on_wherever_its_daemon_was_killed(
+    hosts: dict[str, Host], kind: str, point: str, tmp_path: Path
+) -> None:
+    pair = hosts[kind].pair
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "data").write_text("data\n")
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    hosts[kind].die_at(point)
+    with pair.laptop.popen("run", "-n", "desk", "-f", "data", "-o", "out", "script.py", **streams) as job:
+        hosts[kind].wait_for_death()
+        pair.desk.homie("up")
+        out, err = job.communicate(timeout=60)
+    assert (out, job.returncode) == ("one\nthree\n", 7), err
+    assert err.startswith("two\n"), err
+    results = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert results == {"starts": "x", "result": "data\ndata\n"}
+    assert left(pair.desk) == []
+
+
+def left(node: Node) -> list[str]:
+    """Return what is left of jobs on a node that has ended them all, once nothing of it changes any more."""
+    until = time.monotonic() + 10
+    while (found := _left(node)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+def _left(node: Node) -> list[str]:
+    label = f"homie.node={Client(node.home).status().id}"
+    with contextlib.closing(docker.from_env()) as engine:
+        found = [f"container {each.name}" for each in engine.containers.list(all=True, filters={"label": label})]
+    folders = [str(node.home / name) for name in ("jobs", "pool")]
+    commands = (" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+    found += [f"process {command}" for command in commands if any(folder in command for folder in folders)]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [f"mount {line.split()[4]}" for line in mounts if str(node.home) in line]
+    found += [f"folder {path}" for name in ("jobs", "pool") for path in (node.home / name).glob("*")]
+    return found + [f"record {path}" for path in (node.home / "sandboxes").glob("*")]
