@@ -28,6 +28,7 @@ from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.net.server import Sink
 from homie_core.store import parcels, workspace
 from homie_core.store.incoming import Inbox, Incoming
+from homie_core.store.inputs import Inputs
 from homie_core.store.journal import Begun, Journal
 from homie_core.store.spool import Spool
 
@@ -294,8 +295,14 @@ class Hosting:
     def _open_session(self, hosted: Hosted) -> None:
         spec, received = hosted.job.spec, hosted.folder / "received"
         if spec.kind is Kind.SESSION:
-            limits = hosted.accepted.limits
-            hosted.session = Session(spec, limits, received, lambda event: self._record(hosted, event))
+            hosted.session = Session(
+                spec,
+                hosted.accepted.limits,
+                received,
+                Inputs(hosted.folder / "inputs"),
+                lambda event: self._record(hosted, event),
+                hosted.progress,
+            )
 
     def _ready(self, hosted: Hosted) -> None:
         """All files that were expected are here; a job that has not begun may."""
@@ -381,6 +388,7 @@ class Hosting:
         self._record(hosted, Ended(outcome=outcome))
         hosted.spool = hosted.inbox = hosted.session = None
         workspace.remove(hosted.folder / "received")
+        (hosted.folder / "inputs").unlink(missing_ok=True)
         log.info("job %s ended: %s (status %d) %s", job, outcome.how.value, outcome.status, outcome.detail)
         self.admission.release(job)
         self.schedule()

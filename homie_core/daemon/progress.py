@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from homie_core.model.event import Busy, Collected, Exited, Messages, Output, Record
+from homie_core.model.event import Busy, Collected, Exited, Messages, Output, Record, Restarted
 from homie_core.model.job import Outcome
 
 
@@ -14,6 +14,10 @@ class Progress:
     """Number of the event before the one with which a session's newest cell began."""
     fact: int = 0
     """Number of the newest record of its runner's."""
+    runs: str = ""
+    """The cell of a session that its kernel says it runs."""
+    begun: str = ""
+    """The newest of its cells that has begun."""
     written: int = 0
     """Bytes that its program has written; a session's, since its newest cell began."""
     exited: Outcome | None = None
@@ -26,8 +30,12 @@ class Progress:
         match record.event:
             case Output(data=data) | Messages(data=data):
                 self.written += len(data)
-            case Busy(cell=cell) if cell:
-                self.newest_cell, self.written = record.seq - 1, 0
+            case Busy(cell=cell):
+                self.runs = cell
+                if cell:
+                    self.begun, self.newest_cell, self.written = cell, record.seq - 1, 0
+            case Restarted():
+                self.runs = ""
             case Exited(outcome=outcome):
                 self.exited = outcome
             case Collected() as collected:

@@ -23,7 +23,7 @@ from homie_core.model.event import Busy, Event, Exited, Messages, Output, Queued
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
 from homie_core.sandbox.base import Box, End, Sandbox
-from homie_core.sandbox.link import Fact, Link, ProgramEnd, ProgramStarted
+from homie_core.sandbox.link import Fact, Heard, Link, ProgramEnd, ProgramStarted
 from homie_core.sandbox.program import program
 from homie_core.store import workspace
 from homie_core.store.journal import Begun
@@ -182,7 +182,8 @@ class Running:
                                 break
                             if session:
                                 session.heard(fact)
-                            yield Told(fact, number)
+                            if not isinstance(fact, Heard):
+                                yield Told(fact, number)
             end = await self._end_of(ready.sandbox)
             self.outcome = known if known and not last else self._judge(last, end, ready.engine_left)
             if not known:
@@ -274,7 +275,7 @@ def _program_end(known: Outcome | None) -> ProgramEnd | None:
     return ProgramEnd(status=known.status, signal=None, deadline=known.how is How.DEADLINE)
 
 
-def _count(fact: Event, written: int) -> int:
+def _count(fact: Fact, written: int) -> int:
     """Return how many bytes have been written with this; in a session, since its present cell began."""
     match fact:
         case Output(data=data) | Messages(data=data):

@@ -67,7 +67,7 @@ class Taken(Frozen, frozen=True):
     number: int
 
 
-class Place(Frozen, frozen=True):
+class Place(Frozen, frozen=True, tag="place"):
     """Put these files into a session's folder."""
 
     files: Annotated[tuple[FileRef, ...], Meta(min_length=1, max_length=MAX_FILES)]

@@ -22,9 +22,12 @@ from homie_core.runner.frames import (
     DATA,
     EXITED,
     FILE,
+    HEARD,
+    HEARD_EVERY,
     INPUT,
     MAX_RECORD,
     MESSAGES,
+    NUMBER,
     OUT_OF_MEMORY,
     PLACED,
     PREPARE,
@@ -73,6 +76,12 @@ class Runner:
         self.said = bytearray()
         """The beginning of a record of the kernel's that is not whole yet."""
         self.incoming: Incoming | None = None
+        self.file = 0
+        """Number of the input that it is."""
+        self.heard = 0
+        """Number of the last input that was obeyed."""
+        self.untold = 0
+        """Bytes of inputs since the host was told so."""
         self.restarting = False
         self.early = bytearray()
         """What the next kernel is to hear, while the one before is on its way out."""
@@ -161,13 +170,18 @@ class Runner:
             elif kind == SIGNAL and number < signal.NSIG and self.child and self.child.running:
                 self.child.send_signal(number)
             elif self.child and self.child.inbox and self.child.running:
-                self.obey(self.child, kind, payload, now)
+                self.obey(self.child, kind, number, payload, now)
 
-    def obey(self, child: Child, kind: int, payload: bytes, now: float) -> None:
-        """Do what the host says to a session."""
+    def obey(self, child: Child, kind: int, number: int, payload: bytes, now: float) -> None:
+        """Do what the host says to a session, unless an earlier host has said it."""
         assert child.inbox
         if not self.too_late:
             self.deadline = now + self.timeout
+        if kind == FILE and self.incoming:
+            self.incoming.abandon()
+            self.incoming = None
+        if number and number <= self.heard:
+            return
         if kind == INPUT and self.restarting:
             self.early += payload
         elif kind == INPUT:
@@ -179,16 +193,22 @@ class Runner:
             kill_everything(child)
         elif kind == FILE:
             self.incoming = Incoming(child.cwd, **json.loads(payload))
+            self.file, number = number, 0
         elif kind == DATA and self.incoming:
             self.incoming.write(payload)
         if self.incoming and self.incoming.complete:
             self.incoming.publish()
             self.spool.append(PLACED, self.incoming.error.encode())
-            self.incoming = None
+            self.incoming, number = None, self.file
+        self.heard = number or self.heard
+        self.untold += len(payload)
+        if self.untold > HEARD_EVERY and number:
+            self.spool.append(HEARD, NUMBER.pack(self.heard))
+            self.untold = 0
 
     def replay(self, after: int, nonce: str) -> None:
         """A host has connected: answer, then send everything after what it has."""
-        self.answer = answer_to(nonce)
+        self.answer = answer_to(nonce) + NUMBER.pack(self.heard)
         self.spool.seek(after)
         self.listening = True
 

@@ -51,6 +51,10 @@ class Incoming:
 
     def _fail(self, error: OSError) -> None:
         self.error = f"{os.path.basename(self._target)} cannot be written there: {error.strerror}"
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Leave nothing of it behind."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -3,7 +3,8 @@
 Host to runner, each time it connects: MARK, then REPLAY with a nonce; after that START, ACK and SIGNAL. The
 mark cannot occur inside a command, so what an earlier host left half written is dropped. The runner answers
 REPLAY with `answer_to(nonce)`, then with every record after the given number, then goes on live; whoever
-connects in mid-stream discards bytes until its own nonce comes by.
+connects in mid-stream discards bytes until its own nonce comes by. The answer ends with the number of the last
+input that the runner has heard: a host says the rest again, and what comes twice counts once.
 """
 
 import struct
@@ -18,8 +19,9 @@ this number are safe on the host. SIGNAL: the number is a signal for the program
 {argv, env, cwd}: a kernel that gets ready now and hears the rest of its environment at START."""
 
 INPUT, RESTART, CLOSE, FILE, DATA = 6, 7, 8, 9, 10
-"""Host to runner, in a session. INPUT: whole messages for its kernel. RESTART: another kernel in its place. CLOSE:
-the kernel is to end. FILE: JSON {name, size, executable}, then as much DATA as the file has."""
+"""Host to runner, in a session; the number counts inputs, 0 is not counted. INPUT: whole messages for its kernel.
+RESTART: another kernel in its place. CLOSE: the kernel is to end. FILE: JSON {name, size, executable}, then as
+much DATA as the file has, and then it is heard."""
 
 STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
 """Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline}."""
@@ -27,10 +29,10 @@ STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
 OUT_OF_MEMORY = 71
 """The runner's own exit status if it was asked to tell that the kernel killed for memory, and it did."""
 
-MESSAGES, BUSY, RESTARTED, PLACED = 21, 22, 23, 24
+MESSAGES, BUSY, RESTARTED, PLACED, HEARD = 21, 22, 23, 24, 25
 """Runner to host, in a session. MESSAGES: the next bytes of the kernel's stream. BUSY: the id of the cell that it
 runs from now on, or nothing. RESTARTED: another kernel begins, and with it another stream. PLACED: the file is
-there, or in words why not."""
+there, or in words why not. HEARD: the number of the last input (8 bytes), now and then."""
 
 MAX_RECORD = 256 << 10
 """Upper bound of a record's payload in bytes."""
@@ -40,6 +42,11 @@ MAX_COMMAND = 4 << 20
 
 MARK = b"\xff\xffhomie\xff"
 """Comes before REPLAY. No kind is 0xff and no number is that long; JSON holds no such byte."""
+
+NUMBER = struct.Struct(">Q")
+
+HEARD_EVERY = 256 << 10
+"""Bytes of inputs after which the runner tells how far it has heard."""
 
 NONCE = 32
 """Length of a nonce in (hexadecimal) characters."""

@@ -28,6 +28,12 @@ class ProgramStarted(Frozen, frozen=True):
     """The program runs."""
 
 
+class Heard(Frozen, frozen=True):
+    """The runner has heard every input up to this one."""
+
+    number: Annotated[int, Meta(ge=0, lt=2**62)]
+
+
 class ProgramEnd(Frozen, frozen=True):
     """The program has ended, all its output came before; either a status or the signal that ended it."""
 
@@ -53,7 +59,7 @@ class ProgramEnd(Frozen, frozen=True):
         return f"signal {self.signal}" if self.signal else ""
 
 
-Fact = ProgramStarted | Output | Messages | Busy | Restarted | Placed | ProgramEnd
+Fact = ProgramStarted | Output | Messages | Busy | Restarted | Placed | Heard | ProgramEnd
 
 
 class Numbered(NamedTuple):
@@ -70,6 +76,8 @@ class Link:
         self._reader = reader
         self._writer = writer
         self._last = 0
+        self.heard = 0
+        """Number of the last input that the runner had heard when it was connected to."""
 
     async def connect(self, after: int = 0) -> None:
         """Ask for every record after this one. Raises BadMessage if the runner does not answer properly."""
@@ -79,9 +87,12 @@ class Link:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._discard_until(frames.answer_to(nonce))
+                heard = frames.NUMBER.unpack(await self._reader.readexactly(frames.NUMBER.size))[0]
         except TimeoutError as error:
             raise BadMessage(f"the runner in the sandbox gave no answer in {ANSWER_TIMEOUT:.0f} s") from error
-        self._last = after
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise BadMessage("the runner in the sandbox ended before it answered") from error
+        self._last, self.heard = after, heard
 
     async def start(self, program: Program) -> None:
         """Start the program; harmless if it has been started."""
@@ -102,26 +113,28 @@ class Link:
         """Send a signal to the program's process group."""
         await self._send(frames.frame(frames.SIGNAL, number))
 
-    async def say(self, data: bytes) -> None:
+    # What is said to a session has a number, by which it counts once: `heard` tells from where on to say it.
+
+    async def say(self, data: bytes, number: int = 0) -> None:
         """Say whole messages to a session's kernel."""
-        await self._send(frames.frame(frames.INPUT, 0, data))
+        await self._send(frames.frame(frames.INPUT, number, data))
 
     async def interrupt(self, cell: str = "") -> None:
         """Interrupt this cell of a session, now or when its turn comes; without one all that it was told."""
         await self.say(messages.pack(messages.INTERRUPT, (cell.encode(),) if cell else ()))
 
-    async def restart(self) -> None:
+    async def restart(self, number: int = 0) -> None:
         """Put another kernel in the place of a session's."""
-        await self._send(frames.frame(frames.RESTART, 0))
+        await self._send(frames.frame(frames.RESTART, number))
 
-    async def finish(self) -> None:
+    async def finish(self, number: int = 0) -> None:
         """Let a session's kernel end."""
-        await self._send(frames.frame(frames.CLOSE, 0))
+        await self._send(frames.frame(frames.CLOSE, number))
 
-    async def place(self, file: FileRef, content: Iterator[bytes]) -> None:
+    async def place(self, file: FileRef, content: Iterator[bytes], number: int = 0) -> None:
         """Write a file into a session's folder; `Placed` tells how it went."""
         about = {"name": file.name, "size": file.size, "executable": file.executable}
-        await self._send(frames.frame(frames.FILE, 0, msgspec.json.encode(about)))
+        await self._send(frames.frame(frames.FILE, number, msgspec.json.encode(about)))
         for chunk in content:
             await self._send(frames.frame(frames.DATA, 0, chunk))
 
@@ -160,8 +173,6 @@ class Link:
                 return
             except asyncio.LimitOverrunError as error:
                 discarded += len(await self._reader.readexactly(error.consumed))
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                raise BadMessage("the runner in the sandbox ended before it answered") from error
         raise BadMessage("the runner in the sandbox does not answer")
 
 
@@ -181,6 +192,8 @@ def _fact(kind: int, payload: bytes) -> Fact:
                 return Restarted()
             case frames.PLACED:
                 return msgspec.convert({"error": payload.decode()}, Placed)
+            case frames.HEARD if len(payload) == frames.NUMBER.size:
+                return msgspec.convert({"number": frames.NUMBER.unpack(payload)[0]}, Heard)
             case frames.EXITED:
                 return msgspec.json.decode(payload, type=ProgramEnd)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:

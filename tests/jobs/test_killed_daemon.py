@@ -1,6 +1,7 @@
 """The host's daemon is killed at every step of a job's life: the next one goes on, and nothing happens twice."""
 
 import contextlib
+import random
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,8 +11,13 @@ import docker
 import psutil
 import pytest
 from pair import Node, Pair
+from test_channel import Ear, cell, text
 
-from homie_core.client import Client
+from homie_core.client import Client, new_job_id, request_for_session
+from homie_core.client.channel import Channel
+from homie_core.model.event import Busy, Ended
+from homie_core.model.job import How
+from homie_core.model.session import Finish
 
 pytestmark = pytest.mark.docker
 
@@ -144,3 +150,40 @@ def _left(node: Node) -> list[str]:
     found += [f"mount {line.split()[4]}" for line in mounts if str(node.home) in line]
     found += [f"folder {path}" for name in ("jobs", "pool") for path in (node.home / name).glob("*")]
     return found + [f"record {path}" for path in (node.home / "sandboxes").glob("*")]
+
+
+COUNT = """
+import os, time
+with open("ran", "a") as file:
+    file.write("x")
+for number in range(40):
+    print(number, flush=True)
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_a_session_goes_on_with_its_variables_and_runs_each_cell_once(
+    hosts: dict[str, Host], kind: str, tmp_path: Path
+) -> None:
+    pair, generator = hosts[kind].pair, random.Random(kind)
+    request = request_for_session("session", results=tmp_path / "results", job=new_job_id())
+    ear = Ear(Channel(pair.laptop.home, request))
+    ear.channel.tell(cell("known = 1"))
+    ear.cell_end()
+    for turn in range(5):
+        ear.channel.tell(cell(COUNT, f"count {turn}"))
+        ear.until(Busy)
+        time.sleep(generator.uniform(0, 0.8))  # the moment of its death is what is tested
+        daemon = psutil.Process(Client(pair.desk.home).status().pid)
+        daemon.kill()
+        daemon.wait(10)
+        ear.channel.tell(cell("known += 1; print('known', known)", f"known {turn}"))  # while nobody is there
+        pair.desk.homie("up")
+        assert text(ear.cell_end()) == "".join(f"{number}\n" for number in range(40))
+        assert text(ear.cell_end()) == f"known {turn + 2}\n"
+    ear.channel.tell(Finish())
+    ended, _ = ear.until(Ended)
+    assert ended.outcome.how is How.EXITED
+    assert (tmp_path / "results/ran").read_text() == "x" * 5
+    assert left(pair.desk) == []

@@ -12,18 +12,25 @@ from msgspec import structs
 from test_pool import COMMON, NODE, Host, host
 
 from homie_core.daemon import session as sessions
+from homie_core.daemon.progress import Progress
 from homie_core.daemon.running import Running
-from homie_core.daemon.session import MAX_ORIGINS, Session
+from homie_core.daemon.session import Session
 from homie_core.model.errors import PeerRefused
 from homie_core.model.event import Busy, Collected, Event, Exited, Messages, Notice
 from homie_core.model.job import FileRef, How, JobSpec, Kind
 from homie_core.model.session import Cell, Finish, Input, Place, Restart, Say
 from homie_core.runner.messages import INTERRUPT, SHELL, Unpacker, pack
+from homie_core.store.inputs import MAX_ORIGINS, Inputs
 
 __all__ = ["host"]
 
 docker = pytest.mark.docker
 LIMITS = structs.replace(COMMON, memory=512 << 20)
+
+
+def session_in(folder, record, limits=LIMITS, spec=None, progress=None):
+    spec = spec or JobSpec(id="0" * 12, kind=Kind.SESSION)
+    return Session(spec, limits, folder / "received", Inputs(folder / "inputs"), record, progress or Progress())
 
 
 class Talk:
@@ -35,7 +42,7 @@ class Talk:
         (self.folder / "received").mkdir(parents=True)
         self.events: list[Event] = []
         self.news = asyncio.Condition()
-        self.session = Session(self.spec, limits, self.folder / "received", self.record)
+        self.session = session_in(self.folder, self.record, limits, self.spec)
         self.running = Running(
             host.workshop, host.pool, NODE, self.spec, limits, self.folder, lambda _: None, session=self.session
         )
@@ -189,30 +196,32 @@ async def test_files_that_came_and_stayed_as_they_were_do_not_come_back(host):
 # Without a sandbox:
 
 
-def quiet_session():
-    spec = JobSpec(id="0" * 12, kind=Kind.SESSION)
-    return Session(spec, LIMITS, None, lambda event: None)
+@pytest.fixture
+def again(tmp_path):
+    """`again()`: the session of this folder, as each new daemon would have it."""
+    return lambda **progress: session_in(tmp_path, lambda _: None, progress=Progress(**progress))
 
 
 def said(number, origin="a" * 16, what=None):
     return Input(origin=origin, number=number, what=what or Say(data=pack(INTERRUPT, ())))
 
 
-class Heard:
-    """A link that only listens."""
+class Runner:
+    """A link that only listens, to a runner that has heard so much."""
 
-    def __init__(self):
+    def __init__(self, heard=0):
+        self.heard = heard
         self.calls = []
 
     def __getattr__(self, name):
         async def call(*arguments):
-            self.calls.append(name)
+            self.calls.append((name, arguments[-1]))
 
         return call
 
 
-async def serve(session):
-    link, ends = Heard(), []
+async def serve(session, heard=0):
+    link, ends = Runner(heard), []
 
     async def end(how):
         ends.append(how)
@@ -224,33 +233,65 @@ async def serve(session):
     return link.calls
 
 
-async def test_what_comes_twice_counts_once():
-    session = quiet_session()
+async def test_what_comes_twice_counts_once(again):
+    session = again()
     for number in (1, 2, 2, 1, 3):
         await session.tell(said(number))
     await session.tell(said(1, origin="b" * 16, what=Restart()))
-    assert await serve(session) == ["say", "say", "say", "restart"]
+    assert await serve(session) == [("say", 1), ("say", 2), ("say", 3), ("restart", 4)]
 
 
-async def test_a_gap_is_refused():
-    session = quiet_session()
+async def test_the_next_daemon_says_what_the_runner_has_not_heard(again):
+    session = again()
+    for number in (1, 2, 3):
+        await session.tell(said(number))
+    await serve(session)
+    session.close()
+    session = again()
+    await session.tell(said(3))  # whose answer was lost
+    await session.tell(said(4))
+    assert await serve(session, heard=2) == [("say", 3), ("say", 4)]
+    assert await serve(session, heard=2**61) == [], "a runner that lies gets nothing"
+
+
+async def test_the_next_daemon_knows_which_cells_are_due(again):
+    session = again()
+    for number, name in enumerate("abc", start=1):
+        await session.tell(said(number, what=Cell(id=name, data=b"")))
+    await serve(session)
+    session.close()
+    for progress, due in (
+        ({}, ["a", "b", "c"]),
+        ({"begun": "a", "runs": "a"}, ["a", "b", "c"]),
+        ({"begun": "a"}, ["b", "c"]),
+        ({"begun": "c", "runs": "c"}, ["c"]),
+        ({"begun": "c"}, []),
+    ):
+        session = again(**progress)
+        await serve(session, heard=3)
+        assert list(session._told) == due
+        session.close()
+
+
+async def test_a_gap_is_refused(again):
+    session = again()
     await session.tell(said(1))
     with pytest.raises(PeerRefused, match="input 3 came where 2 was due"):
         await session.tell(said(3))
 
 
-async def test_front_ends_that_come_and_go_cost_no_memory():
-    session = quiet_session()
-    task = asyncio.create_task(session.serve(Heard(), None))
+async def test_front_ends_that_come_and_go_cost_no_memory(again):
+    session = again()
+    task = asyncio.create_task(session.serve(Runner(), None))
     for number in range(3 * MAX_ORIGINS):
         await session.tell(said(1, origin=f"{number:016x}"))
         await asyncio.sleep(0)
     task.cancel()
-    assert len(session._taken) == MAX_ORIGINS
+    assert len(session._inputs.taken) == MAX_ORIGINS
 
 
-async def test_only_a_session_that_does_nothing_is_idle():
-    session = quiet_session()
+async def test_only_a_session_that_does_nothing_is_idle(again):
+    session = again()
     later = session._quiet_since + 5000
     assert session.quiet(later) == pytest.approx(5000)
     await session.tell(said(1, what=Cell(id="c", data=b"")))

@@ -277,7 +277,7 @@ class Sandbox:
         self.asked += data
         if data.startswith(frames.MARK):
             nonce = data.split(b'"nonce":"')[1][: frames.NONCE].decode()
-            self.reader.feed_data(b"old" * 70_000 + frames.answer_to(nonce))
+            self.reader.feed_data(b"old" * 70_000 + frames.answer_to(nonce) + frames.NUMBER.pack(0))
 
     async def drain(self) -> None:
         pass
