@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiohttp import WSMsgType, web
@@ -67,7 +68,8 @@ async def converse(
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():
-                task.result()
+                with suppress(ConnectionError):  # it has left while it was told something
+                    task.result()
     finally:
         for task in tasks:
             task.cancel()

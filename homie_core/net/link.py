@@ -25,6 +25,8 @@ from homie_core.net.server import PING, Sink
 from homie_core.net.tls import Pin
 
 _ADVICE = "a different secret? Compare `homie whoami` on both machines"
+MAX_REQUESTS = 16
+"""Questions and transfers at a time to one node; more wait."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=4.0, sock_read=30.0)
 
 
@@ -45,9 +47,9 @@ class Link:
         self._base = f"https://{address}:{port}/v1"
         self._pin = Pin(expect)
         self._context = context
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._pin, limit=16), timeout=_TIMEOUT, auto_decompress=False
-        )
+        self._session = self._connected(MAX_REQUESTS)
+        self._streams = self._connected(0)
+        """One for each job that is followed: were there a limit, jobs that run would keep new ones out."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,6 +61,11 @@ class Link:
 
     async def close(self) -> None:
         await self._session.close()
+        await self._streams.close()
+
+    def _connected(self, limit: int) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(ssl=self._pin, limit=limit)
+        return aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, auto_decompress=False)
 
     async def hello(self, mine: Hello) -> tuple[PeerId, Hello]:
         """Exchange hellos; return who answered, proven by its certificate."""
@@ -137,7 +144,7 @@ class Link:
         unframer = Unframer()
         async with (
             self._errors(),
-            self._session.ws_connect(
+            self._streams.ws_connect(
                 url, ssl=self._context, heartbeat=PING, max_msg_size=2 * MAX_MESSAGE
             ) as socket,
             _sending(socket, outbox),
