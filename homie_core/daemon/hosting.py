@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 KEEP = 7 * 86400.0
 """Seconds for which the events and files of an ended job are kept, unless its submitter has fetched them."""
+LATE = 3600.0
+"""Seconds for which an offer may be on its way, held up: after them a job that was dropped could be taken anew."""
 AGAIN = 10.0
 """Seconds until an engine that does not remove a sandbox is asked again."""
 LESS = "; send less, or ask its owner to lend more (container_disk_limit)"
@@ -55,6 +57,8 @@ class Hosting:
     """So many sandboxes wait for jobs."""
     _pool: Pool | None = None
     _jobs: dict[JobId, Hosted] = field(default_factory=dict)
+    _dropped: dict[JobId, float] = field(default_factory=dict)
+    """Jobs that are not known any more, and since when, in seconds of the monotonic clock."""
     _sweeping: "asyncio.Task[None] | None" = None
     _tasks: Tasks = field(default_factory=Tasks)
 
@@ -68,6 +72,8 @@ class Hosting:
                 raise PeerRefused(f"job {spec.id} exists already; submit with a new id")
             missing = hosted.inbox.missing if hosted.inbox else ()
             return Accepted(limits=hosted.accepted.limits, missing=missing)
+        if spec.id in self._dropped:
+            raise PeerRefused(f"job {spec.id} was here, has ended, and was fetched; submit with a new id")
         limits = self.admission.offer(spec.id, spec.ask, time.monotonic())
         if isinstance(limits, Refusal):
             raise PeerRefused(limits.reason)
@@ -254,6 +260,7 @@ class Hosting:
         for id in self.admission.expired(time.monotonic()):
             why = "its files stopped arriving"
             self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
+        self._dropped = {id: at for id, at in self._dropped.items() if time.monotonic() - at < LATE}
         for hosted in list(self._jobs.values()):
             if hosted.job.state is State.ENDED and self.wall() - hosted.at > KEEP:
                 self._drop(hosted)
@@ -396,6 +403,7 @@ class Hosting:
     def _drop(self, hosted: Hosted) -> None:
         job = hosted.job.spec.id
         self.journal.forget(job)
+        self._dropped[job] = time.monotonic()
         del self._jobs[job]
         if hosted.running is None:
             workspace.remove(hosted.folder)

@@ -58,6 +58,7 @@ class Runs:
     wall: Callable[[], float] = time.time
     _states: dict[JobId, State] = field(default_factory=dict)
     """Of the jobs whose end has not been heard."""
+    _submitting: dict[JobId, "asyncio.Task[Sent]"] = field(default_factory=dict)
     _tasks: Tasks = field(default_factory=Tasks)
 
     async def run(self, request: RunRequest, outbox: Outbox | None = None) -> AsyncGenerator[News]:
@@ -69,6 +70,8 @@ class Runs:
         placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
         submitter = Submitter(self.journal, self.links, self.wall)
         submitting = self._tasks.start(submitter.submit(request, placing, meter), f"submit {request.id}")
+        self._submitting[request.id] = submitting
+        submitting.add_done_callback(lambda _: self._submitting.pop(request.id))
         await asyncio.wait({submitting, placing}, return_when=asyncio.FIRST_COMPLETED)
         if placing.done():
             self._states[request.id] = State.RECEIVING
@@ -87,7 +90,8 @@ class Runs:
         self, job: JobId, after: int, results: str | None, outbox: Outbox | None = None
     ) -> AsyncGenerator[News]:
         """Yield the news of a job sent earlier, from event `after` + 1 on."""
-        sent = self._sent(job)
+        submitting = self._submitting.get(job)  # whoever submitted it may have left before a host took it
+        sent = await asyncio.shield(submitting) if submitting else self._sent(job)
         trusted = any(peer.id == sent.peer and peer.trusted for peer in self.links.peers())
         yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already", trusted=trusted)
         async for news in self._relay(sent, after, results, outbox):

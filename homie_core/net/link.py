@@ -144,9 +144,7 @@ class Link:
         unframer = Unframer()
         async with (
             self._errors(),
-            self._streams.ws_connect(
-                url, ssl=self._context, heartbeat=PING, max_msg_size=2 * MAX_MESSAGE
-            ) as socket,
+            self._socket(url) as socket,
             _sending(socket, outbox),
         ):
             async for message in socket:
@@ -161,6 +159,19 @@ class Link:
                     if record.seq != after:
                         raise BadMessage(f"{self._where} sent event {record.seq} where {after} was due")
                     yield record
+
+    @asynccontextmanager
+    async def _socket(self, url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket. A no to that comes without its reason, so that is asked for in another request."""
+        try:
+            async with self._streams.ws_connect(
+                url, ssl=self._context, heartbeat=PING, max_msg_size=2 * MAX_MESSAGE
+            ) as socket:
+                yield socket
+        except aiohttp.WSServerHandshakeError:
+            async with self._session.get(url, ssl=self._context) as answer:
+                await self._body(answer)
+            raise
 
     async def _post(self, path: str, body: bytes) -> bytes:
         async with (

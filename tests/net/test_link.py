@@ -39,6 +39,9 @@ class Host:
     def stop(self, caller, job):
         raise PeerRefused("there is no such job")
 
+    def events(self, caller, job, after):
+        raise PeerRefused("there is no such job")
+
 
 @pytest.fixture
 async def host(tmp_path):
@@ -105,6 +108,11 @@ async def test_a_result_comes_back(host, link, tmp_path):
 async def test_a_no_arrives_as_the_peer_said_it(link):
     with pytest.raises(PeerRefused, match="there is no such job"):
         await link.stop(JOB)
+
+
+async def test_a_no_to_who_wants_to_read_events_is_no_broken_link(link):
+    with pytest.raises(PeerRefused, match="there is no such job"):
+        [record async for record in link.events(JOB, 0)]
 
 
 async def test_nobody_there_is_said_with_the_address(link, host, tmp_path):
