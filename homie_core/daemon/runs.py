@@ -196,6 +196,8 @@ class Runs:
                                     yield news
                             self._states.pop(sent.job, None)
                             yield JobEvent(record=record)
+                            if delivery:  # whoever goes on reading here has heard it all
+                                self._tasks.start(_forget(link, sent.job), f"forget {sent.job}")
                             return
                         heard = record.seq
                         if heard > after:
@@ -228,7 +230,7 @@ class Runs:
     async def _deliver(
         self, link: Link, job: JobId, collected: Collected, delivery: Delivery
     ) -> AsyncIterator[News]:
-        """Bring the job's files here, then let its host forget it. What had come already is not fetched again."""
+        """Bring the job's files here. What had come already is not fetched again."""
         files = [file for file in collected.files if file.name not in delivery.taken]
         meter = Meter(up=False, total=sum(file.size for file in files))
 
@@ -242,7 +244,6 @@ class Runs:
         if delivery.files or collected.skipped:
             notes = (*delivery.notes, *collected.skipped)
             yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=notes)
-        self._tasks.start(_forget(link, job), f"forget {job}")
 
     def _sent(self, job: JobId) -> Sent:
         sent = self.journal.sent(job)
