@@ -1,0 +1,98 @@
+"""What must be true of a simulated LAN: at every moment, after healing, and when all has ended."""
+
+from typing import Any
+
+from nodes import LENT, Node
+from people import Front
+from programs import Deed
+
+from homie_core.model.job import How, State
+from homie_core.runner.frames import STDERR, STDOUT
+
+UNEXPLAINED = (How.LOST, How.FAILED, How.KILLED, How.EVICTED)
+"""Ends that need something to have happened to the job's host."""
+
+
+def books(node: Node) -> list[str]:
+    """Accepted is queued, running or ended, each job once; nobody holds more than is lent."""
+    wrong = []
+    admission = node.hosting.admission
+    for id, hosted in node.hosting._jobs.items():
+        places = sum(id in place for place in (admission.receiving, admission.queue, admission.running))
+        if places != (hosted.job.state is not State.ENDED):
+            wrong.append(f"{node.name}: job {id} is {hosted.job.state.value}, but in {places} places")
+    held = {*admission.receiving, *admission.queue, *admission.running}
+    wrong += [f"{node.name}: room is held for {id}, which is no job" for id in held - set(node.hosting._jobs)]
+    cpus = sum(limits.cpus for limits in admission.running.values())
+    memory = sum(limits.memory for limits in admission.running.values())
+    if cpus > LENT.cpus + 1e-9 or memory > LENT.memory:
+        wrong.append(f"{node.name}: {cpus} cores and {memory} bytes are reserved")
+    if not (0 <= admission.free_cpus <= LENT.cpus and 0 <= admission.free_memory <= LENT.memory):
+        wrong.append(f"{node.name}: {admission.free_cpus} cores and {admission.free_memory} bytes are free")
+    return wrong
+
+
+def used(node: Node) -> list[str]:
+    """Programs together have no more than their machine lends, whoever started them."""
+    alive = [cell for cell in node.machine.cells.values() if cell.program_runs]
+    cpus = sum(cell.runner.child.cpus for cell in alive)
+    return [f"{node.name}: programs use {cpus} cores"] if cpus > LENT.cpus + 1e-9 else []
+
+
+def seen(nodes: list[Node]) -> list[str]:
+    """Everyone sees everyone."""
+    everyone = {node.id for node in nodes}
+    return [
+        f"{node.name} does not see {len(missing)} of {len(everyone)} nodes after healing"
+        for node in nodes
+        if (missing := everyone - {peer.id for peer in node.table.online()} - {node.id})
+    ]
+
+
+def left(node: Node) -> list[str]:
+    """Nothing is left of jobs on a node but what its submitters have not fetched."""
+    hosting, machine = node.hosting, node.machine
+    admission = hosting.admission
+    wrong = [f"{job.job.spec.id} is still {job.job.state.value}" for job in hosting.jobs()]
+    if admission.running or admission.queue or admission.receiving:
+        wrong.append("capacity is still held")
+    waiting = set(hosting._pool._ready) if hosting._pool else set()
+    wrong += [f"sandbox {job} is left" for job in machine.cells if job not in waiting]
+    for folder in (machine.folder / "jobs").glob("*"):
+        names = {path.name for path in folder.iterdir()} - {"events", "results", "stamps"}
+        if folder.name not in hosting._jobs or names:
+            wrong.append(f"the folder of {folder.name} is left with {sorted(names)}")
+    wrong += [f"{path} is left" for path in (machine.folder / "pool").glob("*") if path.name not in waiting]
+    return [f"{node.name}: {each}" for each in wrong]
+
+
+def story(front: Front, deed: Deed | None, explained: bool) -> list[str]:
+    """What a submitter has heard is what happened. `explained`: something was done to its job, or its host."""
+    if not front.sent:
+        return []
+    if not front.concluded:
+        return [f"{front.job} of {front.node.name}: its end was not heard (placed at {front.placed})"]
+    if front.outcome is None:
+        if deed:
+            return [f"{front.job} was run, and its end was not heard: {front.gone}"]
+        return [f"{front.job} was accepted, and is not known: {front.gone}"] if front.placed else []
+    return [f"{front.job} {wrong}" for wrong in _told(front, deed or Deed(), front.outcome, explained)]
+
+
+def _told(front: Front, deed: Deed, outcome: Any, explained: bool) -> list[str]:
+    wrong = []
+    for stream, kind in ((1, STDOUT), (2, STDERR)):
+        read, wrote = front.read[stream], deed.written[kind]
+        if read != (wrote if outcome.how is How.EXITED else wrote[: len(read)]):
+            wrong.append(f"wrote {len(wrote)} bytes to {stream}, and {len(read)} came ({outcome.how.value})")
+    if explained:
+        return wrong
+    if outcome.how in UNEXPLAINED:
+        wrong.append(f"is {outcome}, and nothing happened to it")
+    exited = deed.status is not None and not deed.killed
+    if exited and outcome.how not in (How.OUTPUT, How.DEADLINE):
+        if (outcome.how, outcome.status) != (How.EXITED, deed.status):
+            wrong.append(f"exited with {deed.status}, and is said to be {outcome}")
+        elif (found := front.results()) != deed.results:
+            wrong.append(f"made {deed.results}, and {found} came")
+    return wrong
