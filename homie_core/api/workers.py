@@ -71,7 +71,7 @@ def places(peers: Iterable[Peer], where: Where, taken: Iterable[str] = ()) -> li
             continue
         if cpus > has.max_cpus or memory > has.max_memory:
             continue
-        fit = min(int(has.free_cpus / cpus + 1e-9), has.free_memory // memory)
+        fit = min(int(has.free_cpus / cpus + 1e-9), has.free_memory // memory, has.free_jobs)
         if ask.gpu:
             fit = min(fit, len(ask.gpu.free(has.gpus)) // ask.gpu.count)
         rooms[peer.id] = fit - held[peer.id]

@@ -173,6 +173,9 @@ sandbox_runtime: {sandbox_runtime}
 # Sandboxes that wait, started, for the next job: 0 to 4. Each costs some memory.
 sandbox_pool: {sandbox_pool}
 
+# Jobs that run at one time, however little each of them asks for; others wait.
+max_jobs: {max_jobs}
+
 # A notebook's session on this machine ends when nobody has used it for so long.
 session_idle_timeout: {session_idle_timeout}
 

@@ -47,6 +47,8 @@ class Config(Frozen, frozen=True):
     """The engine's runtime, such as `runsc`; empty: the engine's own choice."""
     sandbox_pool: int = 1
     """Sandboxes that wait, started, for the next job: 0 to 4."""
+    max_jobs: int = 32
+    """Jobs that run at one time, however little each asks for; sessions that rest are among them."""
     session_idle_timeout: float = 1200.0
     """Seconds after which a session ends that nobody uses."""
     packages: tuple[str, ...] = ()
@@ -239,6 +241,7 @@ _SETTINGS = {
         "a runtime that the engine knows, such as runsc, crun or kata; or empty",
     ),
     "sandbox_pool": _Setting(_quantity(_whole, "is no whole number", 0, 4), "0 to 4 sandboxes"),
+    "max_jobs": _Setting(_quantity(_whole, "is no whole number", 1, 10_000), "1 to 10000 jobs at one time"),
     "session_idle_timeout": _Setting(
         _quantity(parse_duration, "is no duration", 1, MAX_TIMEOUT), "1s to 30d, such as 90 (seconds), 20m or 2h"
     ),

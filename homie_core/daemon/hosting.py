@@ -19,9 +19,10 @@ from homie_core.daemon.session import Session
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lifecycle import accept
+from homie_core.engine.room import Claim
 from homie_core.model.errors import PeerRefused, SandboxError
-from homie_core.model.event import Accepted, Busy, Ended, Event, Record, Restarted, Started
-from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome, State
+from homie_core.model.event import Accepted, Busy, Ended, Event, Queued, Record, Restarted, Started
+from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
@@ -64,8 +65,11 @@ class Hosting:
 
     # What peers ask: see net.server.Host.
 
-    def offer(self, caller: PeerId, spec: JobSpec) -> Accepted:
-        """Take a job, or say why not. The same job again gets the same answer, and starts nothing."""
+    def offer(self, caller: PeerId, spec: JobSpec, most: int | None = None) -> Accepted | Queued:
+        """Take a job, or say why not. The same job again gets the same answer, and starts nothing.
+
+        One that would wait at a place beyond `most` is not taken, and hears where it would.
+        """
         hosted = self._jobs.get(spec.id)
         if hosted is not None:
             if hosted.job.submitter != caller or hosted.job.spec != spec:
@@ -74,14 +78,16 @@ class Hosting:
             return Accepted(limits=hosted.accepted.limits, missing=missing)
         if spec.id in self._dropped:
             raise PeerRefused(f"job {spec.id} was here, has ended, and was fetched; submit with a new id")
-        limits = self.admission.offer(spec.id, spec.ask, time.monotonic())
+        limits = self.admission.offer(spec.id, caller, spec.ask, time.monotonic(), most)
+        if isinstance(limits, Queued):
+            return limits
         if isinstance(limits, Refusal):
             raise PeerRefused(limits.reason)
         size = sum(file.size for file in spec.files)
         if size > limits.disk:
             self.admission.release(spec.id)
-            name, most = self.admission.name, show_size(limits.disk)
-            raise PeerRefused(f"{name} lends a job at most {most} of disk; its files are {show_size(size)}")
+            name, lent = self.admission.name, show_size(limits.disk)
+            raise PeerRefused(f"{name} lends a job at most {lent} of disk; its files are {show_size(size)}")
         folder = self.folder / spec.id
         try:
             folder.mkdir(mode=0o700, parents=True)
@@ -252,8 +258,7 @@ class Hosting:
         The first one after a sandbox is ready opens the pool, so that start-up does not pay for it.
         """
         if self.workshop and self._pool is None and not self.admission.closed:
-            lent = self.admission.lent
-            limits = Limits(cpus=lent.job_cpus, memory=lent.job_memory, timeout=lent.job_timeout)
+            limits = self.admission.lent.limits(Ask())
             taken = frozenset(Path(begun.folder) for begun in self.begun())
             folder = self.folder.with_name("pool")
             self._pool = Pool(self.workshop, self.me, folder, limits, self.pool_size, taken)
@@ -282,6 +287,11 @@ class Hosting:
         if pool:
             await pool.close()
 
+    @property
+    def warm(self) -> int:
+        """How many sandboxes wait for jobs."""
+        return self._pool.waiting if self._pool else 0
+
     def jobs(self) -> list[Hosted]:
         """Return the jobs that have not ended, oldest first."""
         return [hosted for hosted in self._jobs.values() if hosted.job.state is not State.ENDED]
@@ -291,10 +301,10 @@ class Hosting:
         spec, limits = hosted.job.spec, hosted.accepted.limits
         self._open_session(hosted)
         if hosted.begun:
-            self.admission.resume(spec.id, hosted.begun.limits)
+            self.admission.resume(spec.id, Claim(hosted.job.submitter, hosted.begun.limits, spec.ask.gpu))
             return
         hosted.inbox = Inbox(hosted.folder / "received", spec.files)
-        self.admission.expect(spec.id, limits, spec.ask.gpu, time.monotonic())
+        self.admission.expect(spec.id, Claim(hosted.job.submitter, limits, spec.ask.gpu), time.monotonic())
         if not hosted.inbox.missing:
             hosted.inbox = None
             self.admission.complete(spec.id)

@@ -212,7 +212,8 @@ class Node:
         while True:
             await asyncio.sleep(TICK)
             self._hosting.tick()
-            await self._offer.watch_gpus()
+            await self._offer.watch()
+            self._hosting.schedule()
             if self._journal.changes != given_back and not (self._runs.views() or self._hosting.jobs()):
                 given_back = self._journal.changes
                 give_back()  # jobs have been here and are gone, mine or others'

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from homie_core.config import Config
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.memory import give_back
 from homie_core.daemon.pool import PATIENCE, Workshop
-from homie_core.engine.admission import Admission, Lent
+from homie_core.engine.admission import Admission
+from homie_core.engine.lent import Lent
 from homie_core.host.gpu import Gpus
 from homie_core.host.machine import Machine, Sample
 from homie_core.model.errors import HomieError, SandboxError
@@ -18,6 +20,7 @@ from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Capacity, abridge
 from homie_core.sandbox.base import Backend
 from homie_core.sandbox.choose import NO_ISOLATION, Choice, better_than, candidates, choose
+from homie_core.sandbox.disk import RESERVE
 from homie_core.sandbox.environments import Environments
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
@@ -25,6 +28,9 @@ log = logging.getLogger(__name__)
 
 LENT_MEMORY = 0.8
 """Share of the machine's memory that all jobs together may reserve; the rest is its owner's."""
+LENT_DISK, LEAST_DISK = 0.25, 1 << 20
+"""Share of what is free on the disk when the daemon starts that one job is lent at most; bytes that it is lent
+though they are not there: then it is refused with them."""
 AGAIN = 15.0
 """Seconds between two looks for a sandbox while there is none."""
 BETTER, SELDOM = 60.0, 3600.0
@@ -39,8 +45,13 @@ class Offer:
         self._home = home
         self._machine = Machine()
         self._gpus = Gpus()
-        self.admission = Admission(config.name, _lent(config, self._machine.sample()), self._gpus.read())
+        disk = _disk_left(home)
+        lent = _lent(config, self._machine.sample(), disk)
+        self.admission = Admission(config.name, lent, self._gpus.read(), disk)
         self._backend: Backend | None = None
+        self._hosting: Hosting | None = None
+        self._sessions = False
+        """Whether what sessions need is there."""
         self.sandbox = ""
         """What jobs run in; empty while there is nothing."""
         self.limits = ""
@@ -75,18 +86,22 @@ class Offer:
             queued=len(admission.queue),
             free_cpus=admission.free_cpus,
             free_memory=min(admission.free_memory, sample.ram_free),
+            free_jobs=admission.free_jobs,
             max_cpus=admission.lent.job_cpus,
             max_memory=admission.lent.job_memory,
             sharing=not admission.closed,
             held=self._held,
+            warm=self._hosting.warm if self._hosting else 0,
+            sessions=self._sessions,
         )
 
     @property
     def _gives_cards(self) -> bool:
         return self._backend is None or self._backend.cards
 
-    async def watch_gpus(self) -> None:
-        """Look at the cards again; the driver may take its time, so in a thread."""
+    async def watch(self) -> None:
+        """Look at the disk and the cards again; a driver may take its time, so in a thread."""
+        self.admission.disk = _disk_left(self._home)
         cards = await asyncio.to_thread(self._gpus.read)
         self.admission.cards = cards if self._gives_cards else ()
 
@@ -94,8 +109,10 @@ class Offer:
         """Get the sandbox ready, open the doors and announce it; look again for one, and then for a better one."""
         if not self._config.sharing:
             return
+        self._hosting = hosting
         choice = await self._find(node, hosting)
         while True:
+            self._sessions = False
             backend = choice.backend
             environments = Environments(self._home / "environments", compile=backend.compile)
             requirements = (*RUNNER_REQUIREMENTS, *self._config.packages)
@@ -105,6 +122,7 @@ class Offer:
             try:
                 # Sessions need IPython inside; scripts do not, so jobs are taken meanwhile.
                 await environments.ensure(requirements, choice.interpreter, log.info)
+                self._sessions = True
             except HomieError as error:
                 log.warning("sessions cannot run yet, scripts can: %s", error)
             give_back()
@@ -190,7 +208,12 @@ async def _sweep(choice: Choice, node: PeerId, keep: frozenset[JobId]) -> None:
         log.info("removed %d sandboxes that an earlier daemon left", swept)
 
 
-def _lent(config: Config, sample: Sample) -> Lent:
+def _disk_left(home: Path) -> int:
+    """Return how many bytes jobs may still write, all together."""
+    return shutil.disk_usage(home).free - RESERVE
+
+
+def _lent(config: Config, sample: Sample, disk: int) -> Lent:
     memory = int(LENT_MEMORY * sample.ram_total)
     return Lent(
         cpus=float(sample.cores),
@@ -199,6 +222,7 @@ def _lent(config: Config, sample: Sample) -> Lent:
         job_memory=min(config.container_memory_limit, memory),
         job_timeout=config.container_timeout,
         idle=config.session_idle_timeout,
-        job_disk=config.container_disk_limit,
+        job_disk=min(config.container_disk_limit, max(LEAST_DISK, int(LENT_DISK * disk))),
         job_output=config.container_output_limit,
+        jobs=config.max_jobs,
     )

@@ -189,6 +189,11 @@ class Pool:
                 return replace(ready, box=replace(ready.box, limits=limits))
         return None
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._ready)
+
     async def close(self) -> None:
         """Remove all that wait; none is made any more."""
         self._keeping.cancel()

@@ -61,6 +61,10 @@ class Runs:
     _submitting: dict[JobId, "asyncio.Task[Sent]"] = field(default_factory=dict)
     _tasks: Tasks = field(default_factory=Tasks)
 
+    @property
+    def _submitter(self) -> Submitter:
+        return Submitter(self.journal, self.links, self.wall, self._tasks)
+
     async def run(self, request: RunRequest, outbox: Outbox | None = None) -> AsyncGenerator[News]:
         """Submit a job and yield its news to the end. Whoever stops reading only detaches.
 
@@ -68,8 +72,7 @@ class Runs:
         """
         meter = Meter(up=True)
         placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        submitter = Submitter(self.journal, self.links, self.wall)
-        submitting = self._tasks.start(submitter.submit(request, placing, meter), f"submit {request.id}")
+        submitting = self._tasks.start(self._submitter.submit(request, placing, meter), f"submit {request.id}")
         self._submitting[request.id] = submitting
         submitting.add_done_callback(lambda _: self._submitting.pop(request.id))
         await asyncio.wait({submitting, placing}, return_when=asyncio.FIRST_COMPLETED)
@@ -84,7 +87,7 @@ class Runs:
 
     async def plan(self, request: RunRequest) -> Plan:
         """Return what would become of a job; nothing leaves this machine."""
-        return await Submitter(self.journal, self.links, self.wall).plan(request)
+        return await self._submitter.plan(request)
 
     async def follow(
         self, job: JobId, after: int, results: str | None, outbox: Outbox | None = None
@@ -108,9 +111,7 @@ class Runs:
         """Send files to a session of mine; yield the progress."""
         sent = self._sent(job)
         meter = Meter(up=True)
-        putting = self._tasks.start(
-            Submitter(self.journal, self.links, self.wall).put(sent, request, meter), "put"
-        )
+        putting = self._tasks.start(self._submitter.put(sent, request, meter), "put")
         async for progress in watch(putting, meter):
             yield progress
         putting.result()

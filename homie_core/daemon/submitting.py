@@ -6,17 +6,21 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
+from homie_core.daemon.tasks import Tasks
+from homie_core.engine.asking import Asking
 from homie_core.engine.placement import choose, refused
 from homie_core.model.control import Candidate, Placed, Plan, PutRequest, RunRequest, Source
-from homie_core.model.errors import LinkBroke, NoPeer, PeerRefused, PeerUnreachable, TransferError
+from homie_core.model.errors import BadMessage, LinkBroke, NoPeer, PeerRefused, PeerUnreachable, TransferError
+from homie_core.model.event import Accepted, Queued
 from homie_core.model.job import FileRef, JobSpec
-from homie_core.model.names import Digest, FileName, PeerId
+from homie_core.model.names import Digest, FileName, JobId, PeerId
 from homie_core.model.peer import Peer
 from homie_core.model.session import Place
 from homie_core.model.wire import encode
@@ -32,6 +36,8 @@ PATIENCE = 60.0
 """Seconds in which a host that was asked something and fell silent may come back."""
 PAUSE = 0.2
 """Seconds between two tries to reach it."""
+WITHDRAWALS, PAUSE_BETWEEN = 60, 10.0
+"""How often it is tried to end a job where it should not be, and seconds between two tries."""
 
 T = TypeVar("T")
 
@@ -43,40 +49,70 @@ class Submitter:
     journal: Journal
     links: Links
     wall: Callable[[], float]
+    tasks: Tasks
 
     async def submit(self, request: RunRequest, placing: "asyncio.Future[Placed]", meter: Meter) -> Sent:
         """Hash, choose, offer, upload. What the host lacks is sent to the one host that accepted only.
 
         So an offer whose answer was lost cannot start the job a second time elsewhere: without its files the
-        first host gives it up.
+        first host gives it up. A session may have none: it is stopped there once that host is reached again, and
+        until then nobody tells it anything.
         """
         if self.journal.sent(request.id):
             raise PeerRefused(f"job {request.id} was submitted before; see it with `homie attach {request.id}`")
         spec = await _spec(request)
-        reasons = []
+        sent, placed, accepted = await self._find_host(request, spec)
+        placing.set_result(placed)
 
-        async def offer(link: Link) -> frozenset[Digest]:
+        async def missing(link: Link) -> frozenset[Digest]:
             return frozenset((await link.offer(spec)).missing)
 
-        for peer, why in choose(self.links.peers(), request.ask, request.node):
-            title = request.title or request.entry or "session"
-            sent = Sent(request.id, peer.id, peer.name, title, self.wall())
+        files = list(zip(spec.files, request.files, strict=True))
+        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)
+        return sent
+
+    async def _find_host(self, request: RunRequest, spec: JobSpec) -> tuple[Sent, Placed, Accepted]:
+        """Offer the job until somebody takes it; raise PeerRefused if nobody does."""
+        asking = Asking(choose(self.links.peers(), request.ask, request.node, request.kind))
+        reasons, unsure = [], []
+        while ask := asking.next():
+            peer = ask.peer
+            sent = Sent(request.id, peer.id, peer.name, request.title or spec.title, self.wall())
             self.journal.send(sent)
             try:
-                lacking = await self._ask(peer.id, offer)
-            except (PeerRefused, PeerUnreachable) as error:
+                answer = await self._offer(peer.id, spec, ask.most)
+            except (PeerRefused, PeerUnreachable, NoPeer, BadMessage) as error:
                 reasons.append(str(error))
+                asking.drop(peer)
+                if isinstance(error, LinkBroke):
+                    unsure.append(peer.id)
                 continue
-            placing.set_result(Placed(peer=peer.name, id=peer.id, why=why, trusted=peer.trusted))
-            files = list(zip(spec.files, request.files, strict=True))
-            await self._upload(sent, files, lacking, offer, meter)
-            return sent
+            if isinstance(answer, Queued):
+                asking.waits(peer, answer)
+                continue
+            for other in unsure:
+                self.tasks.start(self._withdraw(other, spec.id), f"withdraw {spec.id}")
+            return sent, Placed(peer=peer.name, id=peer.id, why=ask.why, trusted=peer.trusted), answer
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
+
+    async def _offer(self, peer: PeerId, spec: JobSpec, most: int | None) -> Accepted | Queued:
+        return await self._ask(peer, lambda link: link.offer_for(spec, most))
+
+    async def _withdraw(self, peer: PeerId, job: JobId) -> None:
+        """End a job at a host that may have taken it, but whose answer was lost."""
+        for _ in range(WITHDRAWALS):
+            with suppress(PeerUnreachable, NoPeer):
+                try:
+                    await self.links.to(peer).stop(job)
+                except PeerRefused as error:
+                    log.debug("job %s was not taken there: %s", job, error)
+                return
+            await asyncio.sleep(PAUSE_BETWEEN)
 
     async def plan(self, request: RunRequest) -> Plan:
         """Return what `submit` would do with this request."""
         peers, ask, node = self.links.peers(), request.ask, request.node
-        takes = choose(peers, ask, node)
+        takes = choose(peers, ask, node, request.kind)
         spec = await _spec(request)
         return Plan(
             takes=_candidates(takes),
@@ -132,8 +168,10 @@ class Submitter:
                 return await ask(self.links.to(peer))
             except (PeerUnreachable, NoPeer) as error:
                 known = known or isinstance(error, LinkBroke)
-                if not known or time.monotonic() > until:
+                if not known:
                     raise
+                if time.monotonic() > until:
+                    raise LinkBroke(str(error)) from error
             await asyncio.sleep(PAUSE)
 
 

@@ -146,8 +146,8 @@ class PeerTable:
         entry.probe_at = now + _backoff(entry.failures)
         return [Probe(address, port, entry.peer.id)]
 
-    def proved(self, probe: Probe, id: PeerId, hello: Hello, now: float) -> list[Effect]:
-        """Take the answer to a probe: the node there proved over mutual TLS to be `id`."""
+    def proved(self, probe: Probe, id: PeerId, hello: Hello, now: float, rtt: float = 0.0) -> list[Effect]:
+        """Take the answer to a probe: the node there proved over mutual TLS to be `id`, `rtt` seconds away."""
         if id == self.me:
             return []
         manual = self._manual.get((probe.address, probe.port))
@@ -165,6 +165,7 @@ class PeerTable:
             standing=standing,
             last_seen=0.0,
             trouble="" if standing is Standing.ONLINE else _impostor_advice(hello.name),
+            rtt=rtt,
         )
         entry = before or _Entry(peer)
         was = before.peer.standing if before else Standing.HEARD

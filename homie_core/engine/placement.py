@@ -1,16 +1,22 @@
 """Which peer takes my job, and why that one."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from homie_core.engine import cards
 from homie_core.model.errors import NoPeer
 from homie_core.model.gpu import short_name
-from homie_core.model.job import Ask
+from homie_core.model.job import Ask, Kind
 from homie_core.model.peer import Peer, Standing
 from homie_core.model.quantity import show_size
 
+FAR = (0.05, 0.2)
+"""Seconds of a round trip from which a peer counts as far, and as very far; below, they are all equal."""
 
-def choose(peers: Iterable[Peer], ask: Ask, node: str | None = None) -> list[tuple[Peer, str]]:
+
+def choose(
+    peers: Iterable[Peer], ask: Ask, node: str | None = None, kind: Kind = Kind.SCRIPT
+) -> list[tuple[Peer, str]]:
     """Return the peers that can take the job, best first, each with the reason; raise NoPeer if none can.
 
     With `node` (a name or the beginning of an id) only that peer is considered.
@@ -20,7 +26,7 @@ def choose(peers: Iterable[Peer], ask: Ask, node: str | None = None) -> list[tup
     obstacles = {peer.id: obstacle(peer, ask) for peer in named}
     fit = [peer for peer in named if not obstacles[peer.id]]
     if fit:
-        return [(peer, _reason(peer, ask)) for peer in sorted(fit, key=lambda peer: _rank(peer, ask))]
+        return [(peer, _reason(peer, ask, kind)) for peer in sorted(fit, key=lambda peer: _rank(peer, ask, kind))]
     if not named:
         raise NoPeer(
             "no peer is here yet. Run `homie up` on another machine of this network with the same group "
@@ -77,20 +83,45 @@ def _has_room(peer: Peer, ask: Ask) -> bool:
     has = peer.capacity
     cpus = ask.cpus or has.max_cpus
     memory = ask.memory or has.max_memory
-    is_free = has.queued == 0 and has.free_cpus + 1e-9 >= cpus and has.free_memory >= memory
+    is_free = has.queued == 0 and has.free_jobs > 0 and has.free_cpus + 1e-9 >= cpus and has.free_memory >= memory
     return is_free and (ask.gpu is None or bool(cards.pick(has.gpus, ask.gpu)))
 
 
-def _rank(peer: Peer, ask: Ask) -> tuple[bool, int, tuple[bool, int, int], float, str]:
-    """Smaller is better: room at once, short queue, the cards that suit best, then idle cores."""
+def _rank(peer: Peer, ask: Ask, kind: Kind) -> tuple[Any, ...]:
+    """Smaller is better: room at once, then a short queue, what sessions need in place, enough idle cores for the
+    job, near, the cards that suit best, a sandbox that waits, the most idle cores.
+    """
     has = peer.capacity
     waiting = 0 if _has_room(peer, ask) else has.queued + has.running
-    suits = cards.suits(has.gpus, ask.gpu) if ask.gpu else (False, 0, 0)
     idle = has.cores * (1 - has.cpu_percent / 100)
-    return (not _has_room(peer, ask), waiting, suits, -idle, peer.id)
+    return (
+        not _has_room(peer, ask),
+        waiting,
+        _is_unready(peer, kind),
+        idle < (ask.cpus or has.max_cpus),
+        _far(peer),
+        cards.suits(has.gpus, ask.gpu) if ask.gpu else (False, 0, 0),
+        not has.warm,
+        -idle,
+        peer.id,
+    )
 
 
-def _reason(peer: Peer, ask: Ask) -> str:
+def _is_unready(peer: Peer, kind: Kind) -> bool:
+    return kind is Kind.SESSION and not peer.capacity.sessions
+
+
+def _far(peer: Peer) -> int:
+    return sum(peer.rtt >= limit for limit in FAR)
+
+
+def _reason(peer: Peer, ask: Ask, kind: Kind) -> str:
+    notes = [f"{peer.rtt * 1000:.0f} ms away"] if _far(peer) else []
+    notes += ["the packages of sessions are not ready there yet"] if _is_unready(peer, kind) else []
+    return ", ".join([_offers(peer, ask), *notes])
+
+
+def _offers(peer: Peer, ask: Ask) -> str:
     has = peer.capacity
     if not _has_room(peer, ask):
         return f"{has.running} running, {has.queued} waiting there"

@@ -74,6 +74,8 @@ class Capacity(Frozen, frozen=True):
     """Cores that no accepted job has reserved."""
     free_memory: Bytes = 0
     """Memory that may be lent and that no accepted job has reserved."""
+    free_jobs: Count = 1_000_000
+    """So many more jobs could start, as far as slots and disk go."""
     max_cpus: Annotated[float, Meta(ge=0, le=4096)] = 0.0
     """The most that one job gets: the owner's limit."""
     max_memory: Bytes = 0
@@ -81,6 +83,10 @@ class Capacity(Frozen, frozen=True):
     """Whether this node takes jobs at all: it has a sandbox, and its owner lends it."""
     held: Held = ""
     """How well the limits of jobs hold here."""
+    warm: Count = 0
+    """Sandboxes that wait, started, for the next job."""
+    sessions: bool = True
+    """Whether the packages of sessions are there; if not, the first one waits for them."""
 
 
 class BeatKind(Enum):
@@ -149,3 +155,5 @@ class Peer(Frozen, frozen=True):
     """Why it is not online, in words; empty when it is."""
     trusted: bool = False
     """Whether a notebook of this user shows its outputs unfiltered."""
+    rtt: float = 0.0
+    """Seconds from a question to its answer, when it was last asked who it is; 0: not measured."""

@@ -40,6 +40,14 @@ def after_of(request: web.Request) -> int:
     return int(text)
 
 
+def place_of(request: web.Request) -> int | None:
+    """Return at which place in the queue the caller wants to wait at most; 0: not at all, None: at any."""
+    text = request.query.get("place")
+    if text is not None and not re.fullmatch("[0-9]{1,6}", text):
+        raise BadMessage("`place` is the number of a place in the queue")
+    return None if text is None else int(text)
+
+
 def length_of(request: web.Request) -> int:
     """Return how many bytes the caller sends; one who does not say is refused."""
     if request.content_length is None:

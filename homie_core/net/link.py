@@ -14,7 +14,7 @@ import msgspec
 
 from homie_core.model.control import Refused
 from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable, TransferError
-from homie_core.model.event import Accepted, Record
+from homie_core.model.event import Accepted, Queued, Record
 from homie_core.model.job import FileRef, JobSpec
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Hello
@@ -76,6 +76,14 @@ class Link:
     async def offer(self, spec: JobSpec) -> Accepted:
         """Ask the node to take a job."""
         return decode(await self._post("/jobs", encode(spec)), Accepted)
+
+    async def offer_for(self, spec: JobSpec, most: int | None) -> Accepted | Queued:
+        """Ask the node to take a job or, if it would wait at a place beyond `most`, only to say where."""
+        if most is None:
+            return await self.offer(spec)
+        path = f"/jobs?place={most}"
+        answer: Accepted | Queued = decode(await self._post(path, encode(spec)), Accepted | Queued)  # type: ignore[arg-type]
+        return answer
 
     async def stop(self, job: JobId) -> None:
         """Ask the node to stop a job."""

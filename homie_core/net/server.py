@@ -1,7 +1,8 @@
 """The peer API: what other nodes of the group may ask of this one, over mutual TLS.
 
 POST /v1/hello                          who are you, what do you offer
-POST /v1/jobs                           take this job (the same id again: the same answer)
+POST /v1/jobs?place=N                   take this job (the same id again: the same answer), unless it would have to
+                                        wait, and beyond place N: then say where, and take nothing
 PUT  /v1/jobs/{job}/inputs/{digest}     here is a file of it
 GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on (-1: from the newest cell on), until
                                         it has ended; the other way,
@@ -26,13 +27,13 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from homie_core.model.event import Accepted
+from homie_core.model.event import Accepted, Queued
 from homie_core.model.job import JobSpec
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.peer import Hello
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, decode
-from homie_core.net.http import CHUNK, after_of, answer, application, converse, length_of, message_of
+from homie_core.net.http import CHUNK, after_of, answer, application, converse, length_of, message_of, place_of
 from homie_core.net.tls import peer_id_of
 
 JOB = "{job:[0-9a-f]{12}}"
@@ -55,7 +56,7 @@ Greet = Callable[[PeerId, str, Hello], Hello]
 class Host(Protocol):
     """What stands behind the jobs of the peer API. Every method raises HomieError with the reason for a no."""
 
-    def offer(self, caller: PeerId, spec: JobSpec) -> Accepted: ...
+    def offer(self, caller: PeerId, spec: JobSpec, most: int | None) -> Accepted | Queued: ...
 
     def receive(self, caller: PeerId, job: JobId, digest: Digest) -> AbstractContextManager[Sink]: ...
 
@@ -114,7 +115,8 @@ class PeerServer:
         return answer(self._greet(_caller(request), request.remote or "", hello))
 
     async def _offer(self, request: web.Request) -> web.Response:
-        return answer(self._host.offer(_caller(request), await message_of(request, JobSpec)))
+        spec = await message_of(request, JobSpec)
+        return answer(self._host.offer(_caller(request), spec, place_of(request)))
 
     async def _receive(self, request: web.Request) -> web.Response:
         with self._host.receive(_caller(request), _job(request), Digest(request.match_info["digest"])) as sink:

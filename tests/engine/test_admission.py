@@ -1,7 +1,8 @@
-from homie_core.engine.admission import MAX_WAITING, RECEIVE_PATIENCE, Admission, Lent, Refusal
+from homie_core.engine.admission import RECEIVE_PATIENCE, Admission, Refusal
+from homie_core.engine.lent import MAX_WAITING, Lent
 from homie_core.model.gpu import GpuAsk
 from homie_core.model.job import Ask, Limits
-from homie_core.model.names import JobId
+from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Gpu
 
 GB = 1 << 30
@@ -11,19 +12,22 @@ CARDS = tuple(Gpu(name="RTX 3080", uuid=uuid, vram_total=10 * GB, vram_free=9 * 
 ANYTHING = Ask()
 
 
+ME, YOU = PeerId("a" * 64), PeerId("b" * 64)
+
+
 def host(**changes):
     return Admission("desk", LENT, CARDS, **changes)
 
 
-def ready(admission, number, ask=ANYTHING):
+def ready(admission, number, ask=ANYTHING, submitter=ME):
     job = JobId(f"{number:012x}")
-    assert isinstance(admission.offer(job, ask, 0.0), Limits)
+    assert isinstance(admission.offer(job, submitter, ask, 0.0), Limits)
     admission.complete(job)
     return job
 
 
 def test_what_is_not_asked_is_the_owners_limit():
-    limits = host().offer(JobId("0" * 12), Ask(), 0.0)
+    limits = host().offer(JobId("0" * 12), ME, Ask(), 0.0)
     assert (limits.cpus, limits.memory, limits.timeout, limits.gpus) == (2, 4 * GB, 600, ())
 
 
@@ -38,20 +42,20 @@ def test_more_than_is_lent_is_refused_with_both_figures():
             "desk has no GPU with 24 GB of VRAM, but RTX 3080 (10 GB), RTX 3080 (10 GB);",
         ),
     ]:
-        answer = host().offer(JobId("0" * 12), ask, 0.0)
+        answer = host().offer(JobId("0" * 12), ME, ask, 0.0)
         assert isinstance(answer, Refusal)
         assert words in answer.reason
 
 
 def test_a_closed_host_says_why():
-    answer = host(closed="sharing is off").offer(JobId("0" * 12), Ask(), 0.0)
+    answer = host(closed="sharing is off").offer(JobId("0" * 12), ME, Ask(), 0.0)
     assert answer == Refusal("desk takes no jobs: sharing is off")
 
 
 def test_a_job_starts_when_its_files_are_here_and_holds_its_share():
     admission = host()
     job = JobId("0" * 12)
-    admission.offer(job, Ask(), 0.0)
+    admission.offer(job, ME, Ask(), 0.0)
     assert admission.start() == {}
     admission.complete(job)
     assert list(admission.start()) == [job]
@@ -98,15 +102,15 @@ def test_two_jobs_never_hold_the_same_card():
 def test_the_queue_is_bounded():
     admission = host()
     for number in range(MAX_WAITING):
-        admission.offer(JobId(f"{number:012x}"), Ask(), 0.0)
-    assert isinstance(admission.offer(JobId("f" * 12), Ask(), 0.0), Refusal)
+        admission.offer(JobId(f"{number:012x}"), ME, Ask(), 0.0)
+    assert isinstance(admission.offer(JobId("f" * 12), ME, Ask(), 0.0), Refusal)
 
 
 def test_a_job_whose_files_stop_arriving_expires_and_one_whose_files_come_does_not():
     admission = host()
     stalled, moving = JobId("0" * 12), JobId("1" * 12)
-    admission.offer(stalled, Ask(), 0.0)
-    admission.offer(moving, Ask(), 0.0)
+    admission.offer(stalled, ME, Ask(), 0.0)
+    admission.offer(moving, ME, Ask(), 0.0)
     admission.progress(moving, RECEIVE_PATIENCE)
     assert admission.expired(RECEIVE_PATIENCE + 1) == [stalled]
 

@@ -49,6 +49,8 @@ class Engine:
 class Hosting:
     """As much of it as an offer needs."""
 
+    warm = 0
+
     def __init__(self) -> None:
         self.workshop: Any = None
         self.busy: list[str] = []
@@ -128,11 +130,11 @@ async def test_cards_are_offered_where_the_sandbox_can_be_given_them(
     await until(lambda: offer.sandbox == "bubblewrap")
     assert offer.capacity().gpus == ()
     assert "graphics cards are not lent: bubblewrap gives none to jobs; install Docker" in caplog.text
-    await offer.watch_gpus()
+    await offer.watch()
     assert offer.capacity().gpus == ()
     docker.trouble = ""
     await until(lambda: offer.sandbox == "docker")
-    await offer.watch_gpus()
+    await offer.watch()
     assert offer.capacity().gpus == cards
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
