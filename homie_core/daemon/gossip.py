@@ -28,7 +28,7 @@ BURST = (0.0, 0.25, 0.75)
 """Pauses before the first heartbeats: a newcomer is seen at once even if one is lost."""
 
 
-ECHOES = 3
+ECHOES = 2
 """Hellos more by which the round trip to a peer is measured."""
 
 

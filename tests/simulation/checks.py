@@ -23,8 +23,8 @@ def books(node: Node) -> list[str]:
             wrong.append(f"{node.name}: job {id} is {hosted.job.state.value}, but in {places} places")
     held = {*admission.receiving, *admission.queue, *admission.running}
     wrong += [f"{node.name}: room is held for {id}, which is no job" for id in held - set(node.hosting._jobs)]
-    cpus = sum(limits.cpus for limits in admission.running.values())
-    memory = sum(limits.memory for limits in admission.running.values())
+    cpus = sum(claim.limits.cpus for claim in admission.running.values())
+    memory = sum(claim.limits.memory for claim in admission.running.values())
     if cpus > LENT.cpus + 1e-9 or memory > LENT.memory:
         wrong.append(f"{node.name}: {cpus} cores and {memory} bytes are reserved")
     if not (0 <= admission.free_cpus <= LENT.cpus and 0 <= admission.free_memory <= LENT.memory):

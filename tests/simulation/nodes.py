@@ -17,7 +17,8 @@ from homie_core.daemon.links import Links
 from homie_core.daemon.node import REMEMBER, TICK
 from homie_core.daemon.pool import Workshop
 from homie_core.daemon.runs import Runs
-from homie_core.engine.admission import Admission, Lent
+from homie_core.engine.admission import Admission
+from homie_core.engine.lent import Lent
 from homie_core.engine.peers import PeerTable
 from homie_core.model.errors import SandboxError
 from homie_core.model.names import NodeName, PeerId
@@ -131,6 +132,7 @@ class Node:
             queued=len(admission.queue),
             free_cpus=admission.free_cpus,
             free_memory=admission.free_memory,
+            free_jobs=admission.free_jobs,
             max_cpus=LENT.job_cpus,
             max_memory=LENT.job_memory,
             sharing=not admission.closed,

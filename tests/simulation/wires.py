@@ -15,7 +15,7 @@ from power import effect
 from virtual import LIFE, Loop
 
 from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable
-from homie_core.model.event import Accepted, Record
+from homie_core.model.event import Accepted, Queued, Record
 from homie_core.model.job import JobSpec
 from homie_core.model.peer import Beat, Hello
 from homie_core.model.wire import Unframer, decode, encode
@@ -108,12 +108,17 @@ class Wire:
         return node.id, theirs
 
     async def offer(self, spec: JobSpec) -> Accepted:
+        answer = await self.offer_for(spec, None)
+        assert isinstance(answer, Accepted)
+        return answer
+
+    async def offer_for(self, spec: JobSpec, most: int | None) -> Accepted | Queued:
         sent = encode(spec)
 
         def offer(node: Any) -> bytes:
-            return encode(node.hosting.offer(self._here.id, decode(sent, JobSpec)))
+            return encode(node.hosting.offer(self._here.id, decode(sent, JobSpec), most))
 
-        return decode(await self._ask(offer), Accepted)
+        return decode(await self._ask(offer), Accepted | Queued)  # type: ignore[arg-type]
 
     async def stop(self, job: str) -> None:
         await self._ask(lambda node: node.hosting.stop(self._here.id, job))
