@@ -10,7 +10,16 @@ from benchmarks.pairs import Result, table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for pair.py
 
-REPEAT = {"startup": 20, "jobs": 15, "cells": 10, "transfer": 3, "values": 3, "functions": 10, "idle": 1}
+REPEAT = {
+    "startup": 20,
+    "jobs": 15,
+    "cells": 10,
+    "transfer": 3,
+    "values": 3,
+    "functions": 10,
+    "idle": 1,
+    "admission": 3,
+}
 """Which there are, and how often each is repeated by default."""
 
 

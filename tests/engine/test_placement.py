@@ -1,13 +1,15 @@
 import pytest
+from msgspec.structs import replace
 
 from homie_core.engine.placement import choose, find
 from homie_core.model.errors import NoPeer
 from homie_core.model.gpu import GpuAsk
-from homie_core.model.job import Ask
+from homie_core.model.job import Ask, Kind
 from homie_core.model.names import NodeName, PeerId
 from homie_core.model.peer import Capacity, Gpu, Peer, Standing
 
 GB = 1 << 30
+ANYTHING = Ask()
 
 
 def peer(name, id="0", standing=Standing.ONLINE, gpus=(), **capacity):
@@ -88,3 +90,35 @@ def test_an_impostor_is_not_found_by_its_stolen_name():
 def test_two_of_one_name_must_be_told_apart():
     with pytest.raises(NoPeer, match="not unique"):
         find([peer("desk", "1"), peer("desk", "2")], "desk")
+
+
+def best(*peers, ask=ANYTHING, kind=Kind.SCRIPT):
+    (first, why), *_ = choose(peers, ask, kind=kind)
+    return first.name, why
+
+
+def test_a_slot_or_disk_is_room_too():
+    full = peer("full", "1", free_jobs=0, running=2)
+    assert best(full, peer("busy", "2", cpu_percent=95.0))[0] == "busy"
+
+
+def test_one_that_is_far_comes_after_those_that_are_near_and_says_so():
+    far, near = replace(peer("far", "1"), rtt=0.12), replace(peer("near", "2", cpu_percent=60.0), rtt=0.04)
+    assert best(far, near) == ("near", "8 cores, 60 % busy, 8.0 GB of memory free")
+    assert best(far) == ("far", "8 cores, 0 % busy, 8.0 GB of memory free, 120 ms away")
+    assert best(far, peer("crowded", "3", cpu_percent=90.0))[0] == "far", "it has the cores that the job wants"
+    assert best(replace(peer("farther", "4", warm=1), rtt=0.4), far)[0] == "far"
+
+
+def test_a_sandbox_that_waits_counts_more_than_idle_cores_that_are_not_needed():
+    cold, warm = peer("cold", "1"), peer("warm", "2", cpu_percent=50.0, warm=1)
+    assert best(cold, warm)[0] == "warm"
+    assert best(cold, warm, ask=Ask(cpus=1.5, memory=GB))[0] == "warm"
+    assert best(cold, peer("warm", "2", cpu_percent=90.0, warm=1))[0] == "cold", "it has too few idle cores"
+
+
+def test_a_session_goes_where_its_packages_are():
+    new, old = peer("new", "1", sessions=False, warm=1), peer("old", "2", cpu_percent=90.0)
+    assert best(new, old)[0] == "new", "scripts need none"
+    assert best(new, old, kind=Kind.SESSION)[0] == "old"
+    assert best(new, kind=Kind.SESSION)[1].endswith(", the packages of sessions are not ready there yet")
