@@ -89,6 +89,8 @@ def _told(front: Front, deed: Deed, outcome: Any, explained: bool) -> list[str]:
         return wrong
     if outcome.how in UNEXPLAINED:
         wrong.append(f"is {outcome}, and nothing happened to it")
+    if outcome.how is How.EXPIRED and front.uploaded:
+        wrong.append("had all its files, and was given up for want of them")
     exited = deed.status is not None and not deed.killed
     if exited and outcome.how not in (How.OUTPUT, How.DEADLINE):
         if (outcome.how, outcome.status) != (How.EXITED, deed.status):

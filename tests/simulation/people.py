@@ -11,7 +11,7 @@ from power import effect
 from virtual import LIFE
 
 from homie_core.model.control import Delivered, JobEvent, Placed, RunRequest, Source
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import HomieError, PeerUnreachable
 from homie_core.model.event import Ended, Output
 from homie_core.model.job import Ask, Kind, Outcome
 from homie_core.model.names import FileName, JobId
@@ -27,10 +27,10 @@ class Front:
         self.job = JobId(plan[0])
         self.folder = node.machine.folder / "out" / self.job
         self.sent = False
-        self.sent_error = ""
-        """What was said when it was submitted, if that failed."""
         self.placed: str | None = None
         """The name of the host that has it, once this has been heard."""
+        self.uploaded = False
+        """Whether its host has all its files, as far as this one has heard."""
         self.heard = 0
         """Number of the last event."""
         self.read = {1: b"", 2: b""}
@@ -42,13 +42,15 @@ class Front:
         self.concluded_at: float | None = None
         self._task: asyncio.Task[Any] | None = None
         self._times = 0
+        self._slow = world.random.choice((0.0, 0.01, 2.0))
+        """Seconds that it may take to read something."""
         data = Source(name=FileName("data"), content=self.job.encode() * 40)
         self.request = RunRequest(
             id=self.job,
             kind=Kind.SCRIPT,
             results=str(self.folder / "0"),
             entry=FileName("main.py"),
-            files=(Source(name=FileName("main.py"), content=SCRIPT), data),
+            files=(Source(name=FileName("main.py"), content=SCRIPT), data)[: world.random.choice((1, 2))],
             args=plan,
             ask=Ask(cpus=float(plan[1]), timeout=timeout),
             node=target,
@@ -103,7 +105,7 @@ class Front:
         try:
             async with aclosing(news):
                 async for each in news:
-                    await asyncio.sleep(self.world.lan.pause())  # a front end may read slowly
+                    await asyncio.sleep(self._slow * self.world.random.random())
                     effect("front end told", functools.partial(self._hear, each))
         except HomieError as error:
             effect("front end refused", functools.partial(self._refused, error))
@@ -120,6 +122,7 @@ class Front:
                 if self.outcome:
                     self.world.blame([f"{self.job}: event {record.seq} came after its end"])
                 self.heard = record.seq
+                self.uploaded = self.uploaded or not self._times
                 self.world.trace(f"{self.job} {record.seq} {type(record.event).__name__}")
                 if isinstance(record.event, Output):
                     self.read[record.event.stream] += record.event.data
@@ -129,15 +132,11 @@ class Front:
 
     def _refused(self, error: HomieError) -> None:
         self.world.trace(f"{self.job} refused: {type(error).__name__} {error}")
-        if not self._times and not self.placed:
-            self.sent_error = str(error)
+        if not self._times or isinstance(error, PeerUnreachable):
             self.world.later(self.world.random.uniform(1, 30), self.daemon_began)
-            return
-        if not self._times:
-            self.world.later(self.world.random.uniform(1, 30), self.daemon_began)
-            return
-        self.gone = str(error)
-        self._conclude()
+        else:
+            self.gone = str(error)
+            self._conclude()
 
     def results(self) -> dict[str, bytes]:
         """Return the files that came back, by name."""

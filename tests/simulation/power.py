@@ -21,6 +21,8 @@ from virtual import LIFE, Life, Loop, PowerCut
 FILES = ("mkdir", "rmdir", "unlink", "remove", "rename", "replace", "link", "ftruncate", "write", "pwrite")
 GROWS = {"mkdir", "rename", "replace", "link", "write", "pwrite", "open"}
 """What needs room on a disk."""
+CHATTER = {"datagram", "request"}
+"""What happens all the time, and is not counted: lives end at what has to do with jobs."""
 
 
 class NodeLife(Life):
@@ -39,7 +41,8 @@ def effect(what: str, act: Callable[[], Any] = lambda: None, part: Callable[[flo
         return act()
     if not life.alive:
         raise PowerCut
-    life.effects += 1
+    if what not in CHATTER:
+        life.effects += 1
     if life.effects != life.dies_at:
         return act()
     assert isinstance(life, NodeLife)

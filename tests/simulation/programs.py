@@ -74,7 +74,7 @@ class Program:
         self.pipes.remove(pipe)
 
     def send_signal(self, number: int) -> None:
-        if number == signal.SIGKILL or not self._stubborn:
+        if self.ended is None and (number == signal.SIGKILL or not self._stubborn):
             self.deed.killed = True
             self.end(-number)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,9 @@ class Cell:
         if self.exit_code is not None or self.runner is None:
             return
         self.exit_code = code
-        if self.runner.child and self.runner.child.running:
-            self.runner.child.deed.killed = self.runner.child.deed.killed or self.runner.child.ended is None
-            self.runner.child.end(-9)
-            self.runner.child.running = False
+        if child := self.runner.child:
+            child.send_signal(signal.SIGKILL)
+            child.running = False
         if self.stream:
             self.stream.end()
         self.ended.set()

@@ -4,7 +4,10 @@ import argparse
 import logging
 import sys
 import time
+from contextlib import AbstractContextManager
+from typing import Any
 
+from planted import PLANTED, planted
 from world import Violated, world_of
 
 
@@ -13,10 +16,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this one, and tell what happens")
     parser.add_argument("--seeds", type=int, default=200, help="how many to try")
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--bug", choices=PLANTED, help="with this bug in the code")
     asked = parser.parse_args()
     logging.disable(logging.CRITICAL)
     if asked.seed is not None:
-        return replay(asked.seed)
+        return replay(asked.seed, *([planted(asked.bug)] if asked.bug else ()))
     began, bad = time.perf_counter(), []
     for seed in range(asked.first, asked.first + asked.seeds):
         if why := violation(seed):
@@ -26,9 +30,9 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def violation(seed: int) -> str:
+def violation(seed: int, *bugs: AbstractContextManager[Any]) -> str:
     """Return what is wrong in this world; empty if nothing is."""
-    with world_of(seed) as world:
+    with world_of(seed, *bugs) as world:
         try:
             world.run()
         except Violated as error:
@@ -36,8 +40,9 @@ def violation(seed: int) -> str:
     return ""
 
 
-def replay(seed: int) -> int:
-    with world_of(seed) as world:
+def replay(seed: int, *bugs: AbstractContextManager[Any]) -> int:
+    """Tell what happens in this world."""
+    with world_of(seed, *bugs) as world:
         world.lines = type(world.lines)()
         why = ""
         try:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from planted import PLANTED, planted
 from simulate import violation
 
 SIMULATE = Path(__file__).with_name("simulate.py")
@@ -36,3 +37,8 @@ def test_a_seed_happens_again_exactly_in_any_process(seed: int) -> None:
     ]
     assert told[0] == told[1]
     assert len(told[0].splitlines()) > 20
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_a_planted_bug_is_found(bug: str) -> None:
+    assert any(violation(seed, planted(bug)) for seed in range(SEEDS))

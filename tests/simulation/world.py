@@ -51,12 +51,18 @@ class World:
         self._hash = hashlib.sha256()
         rng = self.random
         self.lan = Lan(
-            self.loop, rng, loss=rng.choice((0.0, 0.02, 0.2)), doubling=rng.choice((0.0, 0.1)), trace=self.trace
+            self.loop,
+            rng,
+            loss=rng.choice((0.0, 0.02, 0.2)),
+            doubling=rng.choice((0.0, 0.1, 0.5)),
+            trace=self.trace,
         )
         self.nodes = [self._node(number) for number in range(rng.randint(2, 4))]
         self.lan.nodes = {node.address: node for node in self.nodes}
         self.fronts: list[Front] = []
         self.healed = False
+        self.malice = rng.choice((0.0, 0.2, 0.5))
+        """How likely it is that something goes wrong just when a job is submitted."""
 
     def _node(self, number: int) -> Node:
         folder = self.folder / f"node{number}"
@@ -131,6 +137,10 @@ class World:
         self.fronts.append(front)
         self.trace(f"{node.name} submits {job} to {target}")
         front.begin()
+        if rng.random() < self.malice:
+            self._crash_at_effect()
+        if rng.random() < self.malice:
+            self.later(rng.expovariate(20), self._cut)
         if rng.random() < 0.2:
             self.later(rng.uniform(0, 30), front.detach)
         if rng.random() < 0.1:
@@ -151,21 +161,20 @@ class World:
             again = self.random.choice((0, 0, self.random.randint(1, 200)))
             self.later(self.random.choice((0.1, 3.0, 30.0)), self._boot, node, again)
 
-    def _crash_at_effect(self) -> None:
-        node = self.random.choice(self.nodes)
+    def _crash_at_effect(self, node: Node | None = None) -> None:
+        node = node or self.random.choice(self.nodes)
         if node.life and not node.life.dies_at and not self.healed:
             life = node.life
-            life.dies_at = life.effects + self.random.randint(1, 100)
+            life.dies_at = life.effects + self.random.randint(1, 80)
             life.at_end.append(lambda: self.later(self.random.uniform(0.1, 10), self._boot, node))
 
     def _cut(self) -> None:
-        if len(self.nodes) < 2 or self.healed:
-            return
         a, b = self.random.sample([node.address for node in self.nodes], 2)
-        pairs = self.random.choice(({(a, b)}, {(a, b), (b, a)}))
-        self.trace(f"cut {sorted(pairs)}")
-        self.lan.cut |= pairs
-        self.later(self.random.choice((1.0, 20.0, 70.0)), self._mend, pairs)
+        if not self.healed:
+            pairs = self.random.choice(({(a, b)}, {(a, b), (b, a)}))
+            self.trace(f"cut {sorted(pairs)}")
+            self.lan.cut |= pairs
+            self.later(self.random.choice((1.0, 20.0, 70.0)), self._mend, pairs)
 
     def _mend(self, pairs: set[tuple[str, str]]) -> None:
         self.lan.cut -= pairs
