@@ -62,7 +62,7 @@ class Completion:
         before = words[-1] if words else ""
         if before in self._after and (is_cell or len(words) == 1):
             return sorted(self._after[before]())
-        if is_cell:
+        if is_cell or words[:1] == ["why"]:
             return self._options
         return VERBS if not words else None
 

@@ -1,9 +1,9 @@
-"""`%%homie --dry-run`: where a cell would go, why, and what would leave this machine; nothing does."""
+"""Where a cell would go and why (`%homie why`), and what would leave this machine (`--dry-run`); nothing does."""
 
 from collections.abc import Iterator
 
 from homie_core.client.files import Chosen, chosen
-from homie_core.client.leaving import Leaving, in_words, leaving_with, where_in_words
+from homie_core.client.leaving import Leaving, in_words, leaving_with, printable, where_in_words
 from homie_core.client.session import cell_message
 from homie_core.client.values import Packed
 from homie_core.model.job import FileRef
@@ -37,6 +37,21 @@ def dry_run(code: str, options: Options, notebook: Notebook) -> str:
         lines, leaves, trusted = where_in_words(plan), leaving_with(plan), plan.takes[0].trusted
     leaves += _cell(code, options, notebook, packed, trusted)
     return in_words([*lines, *(f"left out {note}" for note in notes)], leaves)
+
+
+def why(options: Options, notebook: Notebook) -> str:
+    """Return where the next cell with these options would go and why, and who could not take it.
+
+    For a session that is open: why it was opened there. Raises HomieError.
+    """
+    if session := notebook.open_for(options):
+        notebook.check(session, options)
+        return printable([f"to {session.peer}: the session {session.name} is open there ({session.why})"])
+    name = notebook.name_for(options)
+    if not options.fresh and (left_open := notebook.left_open().get(name)):
+        return f"to {left_open.peer}: the session {name} is open there, left by an earlier kernel"
+    plan = notebook.client().plan(notebook.request_for(name, options, lambda _: None))
+    return printable(where_in_words(plan))
 
 
 def _files(files: tuple[Chosen, ...]) -> Iterator[Leaving]:

@@ -17,12 +17,12 @@ from homie_jupyter.trust import did_trust
 from homie_jupyter.variables import names_in
 
 USAGE = (
-    "`%homie peers`, `sessions`, `use NAME`, `restart`, `end [NAME]`, `attach [NAME]`, `jobs`, `logs NAME`, "
-    "`cancel NAME`, `push NAMES`, `pull NAMES`, or an expression, whose value over there comes back; `%%homie` "
-    "on top of a cell runs it there"
+    "`%homie peers`, `why [OPTIONS]`, `sessions`, `use NAME`, `restart`, `end [NAME]`, `attach [NAME]`, `jobs`, "
+    "`logs NAME`, `cancel NAME`, `push NAMES`, `pull NAMES`, or an expression, whose value over there comes back; "
+    "`%%homie` on top of a cell runs it there"
 )
 VERBS = (
-    *("on", "off", "peers", "sessions", "use", "restart", "end", "attach"),
+    *("on", "off", "why", "peers", "sessions", "use", "restart", "end", "attach"),
     *("jobs", "logs", "cancel", "push", "pull", "trust", "untrust"),
 )
 

@@ -20,7 +20,7 @@ from homie_jupyter.auto import with_symbols
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.completion import Completion
 from homie_jupyter.defaults import Homie
-from homie_jupyter.dry_run import dry_run
+from homie_jupyter.dry_run import dry_run, why
 from homie_jupyter.failing import Failed, raise_in_silence
 from homie_jupyter.jobs import CellJob, started
 from homie_jupyter.notebook import Notebook
@@ -164,6 +164,7 @@ class HomieMagics(Magics):
         into homie-results/ when the session ends.
 
         `%homie peers`        who is there
+        `%homie why [OPTIONS]` where the next cell with these options would go, why, and who could not take it
         `%homie trust NAME`   show its outputs unfiltered (`untrust`: filtered again)
         `%homie sessions`     this notebook's sessions
         `%homie use NAME`     the next cells go to this session
@@ -193,6 +194,10 @@ class HomieMagics(Magics):
             self._switch(line)
             return None
         try:
+            if verb == ["why"]:
+                options = _options_of(self._with_defaults(line.split("why", 1)[1], "%homie why"))
+                print(why(options, self.notebook))  # noqa: T201
+                return None
             return lines.obey(
                 self.notebook, self._in.var_expand(line) if verb and verb[0] in lines.VERBS else line
             )
@@ -201,29 +206,9 @@ class HomieMagics(Magics):
 
     async def run_cell(self, line: str, cell: str, blocking: bool = False) -> CellJob | None:
         """Run a cell: what `%%homie` becomes. `blocking`: never really wait, but stand still."""
-        args = self._parsed(" ".join([*map(shlex.quote, self._defaults.words()), self._in.var_expand(line)]))
-        if args.what:
-            words = line.split()
-            meant = f"did you mean --bg {args.what[0]}?" if "--bg" in words else "see `%%homie?`"
-            meant = f"did you mean --gpu={args.what[0]}?" if "--gpu" in words else meant
-            raise UsageError(f"`%%homie` takes options only, not {args.what[0]!r}; {meant}")
+        args = self._with_defaults(line)
         try:
-            options = Options(
-                args.node,
-                args.session,
-                args.fresh,
-                with_vram(args.gpu, args.vram),
-                tuple(args.files),
-                args.cpus,
-                args.ram,
-                args.timeout,
-                names_in(args.inputs, "-i"),
-                names_in(args.outputs, "-o"),
-                keeps=names_in(args.keep, "--keep"),
-                gets=checked_globs(args.gets),
-                capture=args.capture and names_in([args.capture], "--capture")[0],
-                quiet=args.quiet,
-            )
+            options = _options_of(args)
             if args.auto:
                 options = with_symbols(cell, options, self._in, self.notebook, self._defaults.auto_limit)
             if args.dry_run:
@@ -253,6 +238,16 @@ class HomieMagics(Magics):
         if not self._parsed(line).quiet:
             print("homie: runs here, as --local says", file=sys.stderr)  # noqa: T201
 
+    def _with_defaults(self, line: str, magic: str = "%%homie") -> Any:
+        """Return what the options behind a magic say, or else the defaults. Raises UsageError."""
+        args = self._parsed(" ".join([*map(shlex.quote, self._defaults.words()), self._in.var_expand(line)]))
+        if args.what:
+            words = line.split()
+            meant = f"did you mean --bg {args.what[0]}?" if "--bg" in words else "see `%%homie?`"
+            meant = f"did you mean --gpu={args.what[0]}?" if "--gpu" in words else meant
+            raise UsageError(f"`{magic}` takes options only, not {args.what[0]!r}; {meant}")
+        return args
+
     def _parsed(self, line: str) -> Any:
         """Return what the options say. Raises UsageError, with what was probably meant."""
         try:
@@ -277,3 +272,23 @@ class HomieMagics(Magics):
             raise_in_silence()
         except HomieError as error:
             raise UsageError(str(error)) from None
+
+
+def _options_of(args: Any) -> Options:
+    """Return the options that were read. Raises HomieError."""
+    return Options(
+        args.node,
+        args.session,
+        args.fresh,
+        with_vram(args.gpu, args.vram),
+        tuple(args.files),
+        args.cpus,
+        args.ram,
+        args.timeout,
+        names_in(args.inputs, "-i"),
+        names_in(args.outputs, "-o"),
+        keeps=names_in(args.keep, "--keep"),
+        gets=checked_globs(args.gets),
+        capture=args.capture and names_in([args.capture], "--capture")[0],
+        quiet=args.quiet,
+    )

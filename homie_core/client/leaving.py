@@ -39,7 +39,12 @@ def in_words(lines: list[str], leaves: Iterable[Leaving]) -> str:
     sizes = [f"{each.size:,} bytes".replace(",", " ") for each in listed]
     width = max(map(len, sizes))
     rows = [f"  {size:>{width}}  {each.what}" for size, each in zip(sizes, listed, strict=True)]
-    text = "\n".join([*lines, "what would leave this machine:", *rows])
+    return printable([*lines, "what would leave this machine:", *rows])
+
+
+def printable(lines: Iterable[str]) -> str:
+    """Return the lines with nothing in them that could move a terminal: peers' reasons may be any text."""
+    text = "\n".join(lines)
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in text.splitlines())
 
 

@@ -33,6 +33,7 @@ def completes(kernel: LocalKernel):
         ("%%homie -n d", ["desk"]),
         ("%%homie --node ", ["desk"]),
         ("%%homie --no|\nx = 1", ["--node"]),
+        ("%homie why --fre", ["--fresh"]),
         ("%homie tr", ["trust"]),
         ("%homie trust d", ["desk"]),
         ("%homie use cho", ["chosen"]),

@@ -91,6 +91,23 @@ def test_of_a_session_that_is_open(recorded):
     assert 0 <= sum(ways.values()) - sum(named.values()) <= 1, "the cell's number may have a digit more"
 
 
+def test_why_says_where_and_why_and_who_not_and_nothing_leaves(recorded):
+    kernel, recording = recorded
+    kernel.run("%homie end", fine=False)
+    recording.clear()
+    fresh = kernel.run("%homie why --cpus 0.5").stream()
+    assert re.fullmatch(r"to desk: \d+ cores, \d+ % busy, .* of memory free\n", fresh), fresh
+    assert "desk: lends a job at most 1 cores" in kernel.run("%homie why --cpus 64", fine=False).stream("stderr")
+    assert "`%homie why` takes options only, not 'desk'" in (
+        kernel.run("%homie why desk", fine=False).stream("stderr")
+    )
+    assert recording.sent() == []
+    kernel.run("%%homie\npass")
+    said = kernel.run("%homie why").stream()
+    assert re.fullmatch(r"to desk: the session main is open there \(\d+ cores, .*\)\n", said), said
+    assert kernel.run("%homie why --fresh").stream().startswith("to desk: ")
+
+
 def test_where_nobody_could_take_it_is_an_error(recorded):
     kernel, _ = recorded
     ran = kernel.run("%%homie --dry-run --fresh --cpus 64\npass", fine=False)

@@ -28,6 +28,8 @@ class Listening:
         self.peer = ""
         """Empty until it is known."""
         self.peer_id = ""
+        self.why = ""
+        """Why it is there, as it was chosen."""
         self.gpus: tuple[str, ...] = ()
         self.trusted = False
         """Whether the user trusts its peer, as far as is known."""
@@ -96,7 +98,7 @@ class Listening:
     def _hear(self, news: News) -> None:
         match news:
             case Placed():
-                self.peer, self.peer_id = news.peer, news.id
+                self.peer, self.peer_id, self.why = news.peer, news.id, news.why
                 self._output.placed(news.peer)
                 self._trust(news.trusted)
                 self._placing.set()
