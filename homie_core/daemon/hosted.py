@@ -7,7 +7,7 @@ from homie_core.daemon.progress import Progress
 from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
 from homie_core.engine.lifecycle import Job, accept, advance
-from homie_core.model.event import Accepted, Record
+from homie_core.model.event import Accepted, Ended, Record
 from homie_core.model.job import How
 from homie_core.store import journal
 from homie_core.store.incoming import Inbox
@@ -24,6 +24,8 @@ class Hosted:
     folder: Path
     at: float
     """Wall time of its acceptance, seconds."""
+    ended: float | None = None
+    """Wall time of its end, seconds."""
     progress: Progress = field(default_factory=Progress)
     begun: Begun | None = None
     """What it runs in, from before its program is started."""
@@ -41,6 +43,8 @@ class Hosted:
         """Take in what has happened, now or in an earlier life of the daemon. Raises IllegalTransition."""
         if not isinstance(record.event, Accepted):
             self.job = advance(self.job, record.event)
+        if isinstance(record.event, Ended):
+            self.ended = record.at
         self.progress.learn(record)
 
 

@@ -267,7 +267,7 @@ class Hosting:
             self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
         self._dropped = {id: at for id, at in self._dropped.items() if time.monotonic() - at < LATE}
         for hosted in list(self._jobs.values()):
-            if hosted.job.state is State.ENDED and self.wall() - hosted.at > KEEP:
+            if hosted.ended is not None and self.wall() - hosted.ended > KEEP:
                 self._drop(hosted)
             elif hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
                 log.info("session %s ends: nobody has used it", hosted.job.spec.id)

@@ -34,6 +34,7 @@ from homie_core.net.server import PeerServer
 from homie_core.store import identity
 from homie_core.store.journal import Journal
 from homie_core.store.pins import Pins
+from homie_core.store.steady import Steady
 from homie_core.store.trusted import Trusted
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,15 @@ class Node:
         self._pins = Pins.load(home)
         self._trusted = Trusted.load(home)
         self._journal = Journal(home / "journal.db")
+        self._clock = Steady(home / "clock")
         self._offer = Offer(home, config)
         self._hosting = Hosting(
-            self._id, home / "jobs", self._offer.admission, self._journal, pool_size=config.sandbox_pool
+            self._id,
+            home / "jobs",
+            self._offer.admission,
+            self._journal,
+            wall=self._clock.now,
+            pool_size=config.sandbox_pool,
         )
         client = tls.client_context(*keys)
         me = Me(
@@ -75,7 +82,7 @@ class Node:
         )
         self._table = PeerTable(self._id, self._pins.all())
         self._gossip = Gossip(me, self._table, client, self._discovery, self._pins.remember)
-        self._runs = Runs(self._journal, Links(self.peers, client))
+        self._runs = Runs(self._journal, Links(self.peers, client), self._clock.now)
         self._server = PeerServer(self._hosting, self._gossip.greeted, tls.server_context(*keys))
         self._control = ControlServer(self, self._runs, home / SOCKET)
 
@@ -85,7 +92,7 @@ class Node:
             stack.callback(self._journal.close)
             stack.push_async_callback(self._offer.close)  # after the task that still uses its engine
             stack.push_async_callback(self._tasks.cancel)
-            self._journal.purge(time.time() - REMEMBER)
+            self._journal.purge(self._clock.now() - REMEMBER)
             self._hosting.recover()
             await self._listen()
             stack.push_async_callback(self._server.close)
@@ -211,6 +218,7 @@ class Node:
         given_back = self._journal.changes
         while True:
             await asyncio.sleep(TICK)
+            self._clock.save()
             self._hosting.tick()
             await self._offer.watch()
             self._hosting.schedule()
@@ -235,7 +243,7 @@ class Node:
                 peer=names.get(hosted.job.submitter, hosted.job.submitter[:12]),
                 title=hosted.job.spec.title,
                 state=hosted.job.state,
-                age=max(0.0, time.time() - hosted.at),
+                age=max(0.0, self._clock.now() - hosted.at),
             )
             for hosted in self._hosting.jobs()
         ]

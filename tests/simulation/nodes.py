@@ -25,6 +25,7 @@ from homie_core.model.names import NodeName, PeerId
 from homie_core.model.peer import Beat, Capacity, Hello
 from homie_core.sandbox.base import Interpreter
 from homie_core.store.journal import Journal
+from homie_core.store.steady import Steady
 
 LENT = Lent(cpus=4.0, memory=4 << 30, job_cpus=2.0, job_memory=2 << 30, job_timeout=120.0, job_output=20_000)
 
@@ -82,15 +83,16 @@ class Node:
     async def _live(self) -> None:
         home = self.machine.folder
         journal = Journal(home / "journal.db")
-        journal.purge(self.machine.wall() - REMEMBER)
+        self.clock = Steady(home / "clock")
+        journal.purge(self.clock.now() - REMEMBER)
         admission = Admission(self.name, LENT, closed="its sandbox is being prepared")
         self.hosting = Hosting(
-            self.id, home / "jobs", admission, journal, wall=self.machine.wall, pool_size=self._pool
+            self.id, home / "jobs", admission, journal, wall=self.clock.now, pool_size=self._pool
         )
         me = Me(id=self.id, name=self.name, port=5556, boot=self.boots, capacity=self._capacity)
         self.table = PeerTable(self.id, dict(self.pins))
         self.gossip = Gossip(me, self.table, self, self._air, self.pins.__setitem__)  # type: ignore[arg-type]
-        self.runs = Runs(journal, Links(self.gossip.peers, self), wall=self.machine.wall)  # type: ignore[arg-type]
+        self.runs = Runs(journal, Links(self.gossip.peers, self), wall=self.clock.now)  # type: ignore[arg-type]
         self.hosting.recover()
         await self.gossip.open()
         self.ready = True
@@ -115,6 +117,7 @@ class Node:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
+            self.clock.save()
             self.hosting.tick()
 
     def _air(self, hear: Any) -> Any:

@@ -14,6 +14,7 @@ from homie_core.daemon.submitting import Submitter
 from homie_core.engine.admission import Admission
 from homie_core.engine.peers import PeerTable
 from homie_core.runner.__main__ import Runner
+from homie_core.store.steady import Steady
 
 
 class Change(NamedTuple):
@@ -101,6 +102,9 @@ PLANTED = {
             "self._tasks.start(_forget(link, sent.job), 'early')\n"
             "                        await asyncio.sleep(0.1)\n",
         ),
+    ],
+    "ages are told by a clock that people set": [
+        Change(Steady, "now", "self._then + time.monotonic() - self._began", "time.time()"),
     ],
     "a peer that was away is not looked for": [
         Change(PeerTable, "_hint", "(Standing.HEARD, Standing.OFFLINE)", "()"),

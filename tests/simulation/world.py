@@ -28,6 +28,7 @@ TROUBLED = 120.0
 """Seconds in which things go wrong; then all is healed."""
 SEEN = 17.0
 """Seconds after healing until everyone sees everyone: a probe in vain (6), MAX_BACKOFF, a heartbeat."""
+TEN_YEARS = 10 * 365 * 86400.0
 PATIENCE = 900.0
 """Seconds after healing until nothing is left to do: files that stopped arriving are given up after 600."""
 
@@ -107,6 +108,8 @@ class World:
             self.later(rng.uniform(2, TROUBLED), rng.choice((self._crash, self._crash, self._crash_at_effect)))
         for _ in range(rng.choice((0, 0, 2, 6))):
             self.later(rng.uniform(2, TROUBLED), self._cut)
+        for _ in range(rng.choice((0, 0, 3))):
+            self.later(rng.uniform(0, TROUBLED + 10), self._jump)
         self.later(TROUBLED, self._heal)
         self._run(TROUBLED)
         self._run(TROUBLED + SEEN)
@@ -175,6 +178,11 @@ class World:
             self.trace(f"cut {sorted(pairs)}")
             self.lan.cut |= pairs
             self.later(self.random.choice((1.0, 20.0, 70.0)), self._mend, pairs)
+
+    def _jump(self) -> None:
+        node, jump = self.random.choice(self.nodes), self.random.choice((-TEN_YEARS, -3600.0, 3600.0, TEN_YEARS))
+        self.trace(f"the clock of {node.name} jumps by {jump:.0f} s")
+        node.machine.wall_offset += jump
 
     def _mend(self, pairs: set[tuple[str, str]]) -> None:
         self.lan.cut -= pairs
