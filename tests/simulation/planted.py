@@ -57,12 +57,12 @@ PLANTED = {
         Change(
             Submitter,
             "submit",
-            "await self._upload(sent, files, lacking, offer, meter)",
+            "await self._upload(sent, files, frozenset(accepted.missing), missing, meter)",
             "try:\n"
-            "            await self._upload(sent, files, lacking, offer, meter)\n"
-            "        except PeerUnreachable:\n"
-            "            placing = asyncio.Future()\n"
-            "            continue",
+            "        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)\n"
+            "    except PeerUnreachable:\n"
+            "        sent, _, accepted = await self._find_host(request, spec)\n"
+            "        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)",
         ),
     ],
     "collection that forgets": [
