@@ -74,7 +74,7 @@ class Submitter:
     async def _find_host(self, request: RunRequest, spec: JobSpec) -> tuple[Sent, Placed, Accepted]:
         """Offer the job until somebody takes it; raise PeerRefused if nobody does."""
         asking = Asking(choose(self.links.peers(), request.ask, request.node, request.kind))
-        reasons, unsure = [], []
+        reasons = []
         while ask := asking.next():
             peer = ask.peer
             sent = Sent(request.id, peer.id, peer.name, request.title or spec.title, self.wall())
@@ -85,13 +85,11 @@ class Submitter:
                 reasons.append(str(error))
                 asking.drop(peer)
                 if isinstance(error, LinkBroke):
-                    unsure.append(peer.id)
+                    self.tasks.start(self._withdraw(peer.id, spec.id), f"withdraw {spec.id}")
                 continue
             if isinstance(answer, Queued):
                 asking.waits(peer, answer)
                 continue
-            for other in unsure:
-                self.tasks.start(self._withdraw(other, spec.id), f"withdraw {spec.id}")
             return sent, Placed(peer=peer.name, id=peer.id, why=ask.why, trusted=peer.trusted), answer
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
 

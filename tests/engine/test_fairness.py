@@ -250,6 +250,7 @@ def tell(desk, what, who, ask):
             desk.go_on()
 
 
+@settings(deadline=None)
 @given(STORY)
 def test_nothing_is_lent_twice_and_what_is_next_starts_first(story):
     desk = Desk()
@@ -257,15 +258,15 @@ def test_nothing_is_lent_twice_and_what_is_next_starts_first(story):
         before, count = desk.line(), len(desk.started)
         tell(desk, *event)
         now = desk.started[count:]
+        stopped = desk.owner.keys() - desk.admission.queue.keys() - set(desk.started)
         held = [claim.limits for job, claim in desk.admission.running.items()]
         assert sum(limits.memory for limits in held) <= LENT.memory
         assert len(held) <= LENT.jobs
         awake = [claim for job, claim in desk.admission.running.items() if job not in desk.admission.resting]
         if event[0] != "wake":
             assert sum(claim.limits.cpus for claim in awake) <= LENT.cpus or count == len(desk.started)
-        waited = [job for job in before if job in desk.admission.queue or job in now]
-        if now and waited:
-            assert now[0] == waited[0], "the one that was told it is first"
+        if now and before and before[0] in desk.owner.keys() - stopped:
+            assert now[0] == before[0], "the one that was told it is first"
         assert sorted(queued.position for job, queued in desk.places.items() if job in desk.admission.queue) == [
             *range(1, len(desk.admission.queue) + 1)
         ]
@@ -274,6 +275,7 @@ def test_nothing_is_lent_twice_and_what_is_next_starts_first(story):
             assert mine == sorted(mine), "in order within one submitter"
 
 
+@settings(deadline=None)
 @given(STORY)
 def test_all_that_waits_starts_in_the_end_and_each_once(story):
     desk = Desk()
@@ -286,7 +288,7 @@ def test_all_that_waits_starts_in_the_end_and_each_once(story):
     assert sorted(desk.started) == sorted(set(desk.owner) - stopped)
 
 
-@settings(max_examples=20, phases=[Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.generate])
 @pytest.mark.parametrize("big", [Ask(cpus=4, memory=GB), Ask(cpus=3, memory=7 * GB)])
 @given(story=st.lists(st.tuples(st.sampled_from([BEN, CLEO]), st.integers(0, 9)), min_size=200, max_size=300))
 def test_a_big_job_is_not_starved_by_small_ones_whatever_its_submitter_holds(big, story):

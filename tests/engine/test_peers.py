@@ -63,6 +63,13 @@ def test_a_hello_makes_a_peer_online_and_its_name_remembered(table):
     assert only(table).standing is Standing.ONLINE
 
 
+def test_how_far_it_is_stays_known_until_it_is_asked_again(met):
+    assert only(met).rtt == 0
+    met.proved(Probe(AT, 5556, DESK), DESK, hello(), 1.0, rtt=0.12)
+    met.heard(beat(seq=9), AT, 2.0)
+    assert only(met).rtt == 0.12
+
+
 def test_a_newcomer_that_asks_is_answered(met):
     assert Answer() in met.heard(beat(boot=2, kind=BeatKind.ASK), AT, 1.0)
 

@@ -286,6 +286,12 @@ async def test_files_for_a_session_stay_in_its_folder(desk, member, session_of_m
     assert (status, "unsafe file name" in why) == (400, True)
 
 
+@pytest.mark.parametrize("place", ["", "-1", "x", "1e3", "0" * 7])
+async def test_a_place_that_is_none_is_refused(desk, member, place):
+    status, why = await ask(f"{desk}/jobs?place={place}", member, encode(spec()))
+    assert (status, "is the number of a place in the queue" in why) == (400, True)
+
+
 async def test_submitting_twice_starts_once(desk, member):
     job = spec(id=JobId("3" * 12))
     answers = await asyncio.gather(*(ask(f"{desk}/jobs", member, encode(job)) for _ in range(50)))

@@ -49,7 +49,7 @@ class Engine:
 class Hosting:
     """As much of it as an offer needs."""
 
-    warm = 0
+    warm = 1
 
     def __init__(self) -> None:
         self.workshop: Any = None
@@ -103,6 +103,8 @@ async def test_a_better_sandbox_that_comes_later_is_taken_when_no_job_is_here(
     task = asyncio.create_task(offer.prepare("n" * 64, hosting, lambda: announced.append(offer.sandbox)))  # type: ignore[arg-type]
     await until(lambda: docker.tries > 3)
     assert (offer.sandbox, hosting.workshop.backend, offer.admission.closed) == ("bubblewrap", bubblewrap, "")
+    assert offer.capacity().sessions
+    assert offer.capacity().warm == hosting.warm == 1
     hosting.busy.append("job")
     docker.trouble, tries = "", docker.tries
     await until(lambda: docker.tries > tries + 3)

@@ -60,6 +60,7 @@ def test_jobs_submitted_at_the_same_moment_go_where_they_start_at_once(
     with Pair(sandbox="none", desk=lends) as pair, ThreadPoolExecutor(5) as pool:
         pair.join("shelf", **lends)
         client = Client(pair.laptop.home)
+        assert all(0 < peer.rtt < 1 for peer in client.peers()), "measured when they met"
 
         def news_of_one():
             request = request_for_script("hold.py", [str(gate)], results=tmp_path, job=new_job_id())
