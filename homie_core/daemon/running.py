@@ -30,8 +30,10 @@ from homie_core.store.journal import Begun
 
 log = logging.getLogger(__name__)
 
-GRACE = 5.0
-"""Seconds between asking a program to end and ending it; also how late the outer deadline is."""
+GRACE = 1.5
+"""Seconds between asking a program to end and ending it."""
+LATE = 5.0
+"""Seconds by which the outer deadline is later than the runner's own, and for a sandbox to end after its runner."""
 
 
 class Told(NamedTuple):
@@ -222,7 +224,7 @@ class Running:
     async def _guard(self, ready: Ready) -> None:
         """Hold the deadline from outside too (a session holds that of each cell), and stop it when told."""
         assert self._begun
-        left = self._begun.at + self._limits.timeout + GRACE - time.monotonic()
+        left = self._begun.at + self._limits.timeout + LATE - time.monotonic()
         try:
             async with asyncio.timeout(None if self._session else left):
                 await self._stopping.wait()
@@ -250,7 +252,7 @@ class Running:
 
     async def _end_of(self, sandbox: Sandbox) -> End:
         try:
-            return await asyncio.wait_for(sandbox.end(), GRACE)
+            return await asyncio.wait_for(sandbox.end(), LATE)
         except TimeoutError:
             await sandbox.kill()
             return await sandbox.end()

@@ -43,7 +43,7 @@ from homie_core.runner.frames import (
 from homie_core.runner.messages import ENVIRONMENT, RECORD, pack
 from homie_core.runner.spool import Spool
 
-TERM_GRACE = 2.0
+TERM_GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL at the deadline."""
 
 DRAIN_GRACE = 0.5
