@@ -93,7 +93,7 @@ class Ready:
         An engine that does not answer may be on its way back. Raises SandboxError if it stays away.
         """
         self.hang_up()
-        until = time.monotonic() + PATIENCE
+        until, said = time.monotonic() + PATIENCE, ""
         while True:
             try:
                 if await self.sandbox.runs():
@@ -105,7 +105,9 @@ class Ready:
                 self.engine_left = self.engine_left or isinstance(error, EngineAway)
                 if time.monotonic() > until:
                     raise
-                log.info("the runner of %s is not reached: %s", self.box.job, error)
+                if said != str(error):
+                    log.info("the runner of %s is not reached: %s", self.box.job, error)
+                said = str(error)
             await asyncio.sleep(RETRY)
 
     def hang_up(self) -> None:

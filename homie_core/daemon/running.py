@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 GRACE = 1.5
 """Seconds between asking a program to end and ending it."""
 LATE = 5.0
-"""Seconds by which the outer deadline is later than the runner's own, and for a sandbox to end after its runner."""
+"""Seconds by which the outer deadline is later than the runner's own, and in which a sandbox ends by itself."""
 
 
 class Told(NamedTuple):

@@ -45,7 +45,7 @@ from homie_core.store.journal import Journal, Sent
 
 log = logging.getLogger(__name__)
 
-MAX_PAUSE = 10.0
+MAX_PAUSE = 2.0
 """Seconds between two attempts to reach a host again, at most."""
 
 
