@@ -316,7 +316,7 @@ class Trap:
     def __init__(self, events, contents, folder):
         self.sent, self.contents, self.folder = events, contents, folder
 
-    def offer(self, caller, spec):
+    def offer(self, caller, spec, most):
         return Accepted(limits=Limits(cpus=1, memory=1 << 30, timeout=60), missing=())
 
     async def events(self, caller, job, after):
