@@ -47,7 +47,10 @@ open("digest", "w").write(digest.hexdigest())
 def test_many_jobs_outlive_a_daemon_that_is_killed_at_random(base_image: str, kind: str, tmp_path: Path) -> None:
     generator = random.Random(SEED)
     (tmp_path / "script.py").write_text(SCRIPT)
-    with Pair(desk={"sandbox": kind, "container_memory_limit": "96m"}) as pair, contextlib.ExitStack() as stack:
+    with (
+        Pair(desk={"sandbox": kind, "container_memory_limit": "96m", "container_disk_limit": "64m"}) as pair,
+        contextlib.ExitStack() as stack,
+    ):
         jobs, outputs = [], [tmp_path / f"out{number}" for number in range(JOBS)]
         for number, output in enumerate(outputs):
             command = ["run", "-n", "desk", "--cpus", f"{1.9 / JOBS:.3f}", "-o", f"results{number}", "script.py"]
