@@ -37,7 +37,7 @@ def test_a_job_comes_back_at_once_and_its_cell_shows_what_it_does(kernel: LocalK
     assert kernel.run("counts.future.done()").results == ["False"], "it is not waited for"
     assert kernel.run("counts.result(), doubled, counts.status, counts.peer").results == ["(8, 8, 'done', 'desk')"]
     kernel.run("pass")
-    messages = list(kernel.late + ran.messages)
+    messages = ran.messages + kernel.late
     printed = "".join(each["content"]["text"] for each in messages if each["msg_type"] == "stream")
     assert printed == "count 0\ncount 1\ncount 2\n"
     states = [
