@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import structs
 
+from homie_core.daemon.tasks import Tasks
 from homie_core.model.errors import BadMessage, EngineAway, SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.names import JobId, PeerId
@@ -33,6 +36,8 @@ RETRY = 0.2
 """Seconds between two looks for it."""
 LEAST_MEMORY = 192 << 20
 """Bytes below which a job gets a sandbox of its own: what waits uses 43 MB of its job's memory."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,16 @@ class Ready:
     @classmethod
     async def make(cls, backend: Backend, box: Box) -> "Ready":
         """Make and start it. Leaves nothing behind if that fails; raises SandboxError, BadMessage, OSError."""
+        making = asyncio.ensure_future(cls._make(backend, box))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:  # what an engine and threads were asked to make comes anyway
+            with contextlib.suppress(SandboxError, BadMessage, OSError):
+                await (await making).discard(PATIENCE)
+            raise
+
+    @classmethod
+    async def _make(cls, backend: Backend, box: Box) -> "Ready":
         sandbox: Sandbox | None = None
         disk = await Disk.make(box.folder, box.limits, backend.uid, backend.gid)
         try:
@@ -69,9 +84,8 @@ class Ready:
             link = Link(*await sandbox.start())
             await link.connect()
         except BaseException:
-            if sandbox:
-                await asyncio.shield(sandbox.remove())
-            await asyncio.shield(_remove_folder(disk))
+            ready = cls(box, disk, sandbox or Vanished(), None)
+            await asyncio.shield(ready.discard(PATIENCE))
             raise
         return cls(box, disk, sandbox, link)
 
@@ -81,9 +95,10 @@ class Ready:
 
         Raises SandboxError if its engine stays away.
         """
-        disk = Disk.find(box.folder, box.limits)
-        found = await backend.find(box) if kind == backend.kind else None
-        ready = cls(box, disk, found or Vanished(), None)
+        ready = cls(box, Disk.find(box.folder, box.limits), Vanished(), None)
+        if kind == backend.kind:
+            found = await ready._answer(lambda: backend.find(box))
+            ready.sandbox = found or Vanished()
         await ready.reconnect(after)
         return ready
 
@@ -93,14 +108,21 @@ class Ready:
         An engine that does not answer may be on its way back. Raises SandboxError if it stays away.
         """
         self.hang_up()
+        self.link = await self._answer(lambda: self._connect(after))
+
+    async def _connect(self, after: int) -> Link | None:
+        if not await self.sandbox.runs():
+            return None
+        link = Link(*await self.sandbox.attach())
+        await link.connect(after)
+        return link
+
+    async def _answer(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask an engine that may be on its way back; raise what it says in the end."""
         until, said = time.monotonic() + PATIENCE, ""
         while True:
             try:
-                if await self.sandbox.runs():
-                    link = Link(*await self.sandbox.attach())
-                    await link.connect(after)
-                    self.link = link
-                return
+                return await ask()
             except (SandboxError, BadMessage) as error:
                 self.engine_left = self.engine_left or isinstance(error, EngineAway)
                 if time.monotonic() > until:
@@ -121,6 +143,18 @@ class Ready:
         self.hang_up()
         await self.sandbox.remove()
         await _remove_folder(self.disk)
+
+    async def discard(self, patience: float = math.inf) -> None:
+        """Leave nothing of it behind, also if its engine does not answer for so many seconds."""
+        until = time.monotonic() + patience
+        while True:
+            try:
+                return await self.remove()
+            except SandboxError as error:
+                log.warning("the sandbox %s is not removed yet: %s", self.box.job, error)
+                if time.monotonic() > until:
+                    return None
+            await asyncio.sleep(AGAIN)
 
 
 class Vanished:
@@ -168,6 +202,7 @@ class Pool:
         self._limits, self._size = limits, size
         self._ready: dict[JobId, tuple[Ready, asyncio.Task[None]]] = {}
         self._lack = asyncio.Event()
+        self._tasks = Tasks()
         self._keeping = asyncio.create_task(self._keep(), name="pool")
 
     async def take(self, limits: Limits, environments: tuple[Path, ...]) -> Ready | None:
@@ -183,9 +218,9 @@ class Pool:
                     await ready.sandbox.limit(limits)
             except SandboxError as error:
                 log.info("a waiting sandbox is not used: %s", error)
-                await ready.remove()
+                self._tasks.start(ready.discard(), f"discard {id}")
             except BaseException:
-                await asyncio.shield(ready.remove())
+                self._tasks.start(ready.discard(), f"discard {id}")
                 raise
             else:
                 return replace(ready, box=replace(ready.box, limits=limits))
@@ -202,8 +237,9 @@ class Pool:
         await asyncio.gather(self._keeping, return_exceptions=True)
         for ready, watch in self._ready.values():
             watch.cancel()
-            await ready.remove()
+            await ready.discard(0.0)
         self._ready.clear()
+        await self._tasks.settle(PAUSE)
 
     async def _keep(self) -> None:
         """Keep the pool full."""
@@ -241,7 +277,7 @@ class Pool:
         self._ready.pop(ready.box.job, None)
         log.info("the waiting sandbox %s ended; another takes its place", ready.box.job)
         self._lack.set()
-        await asyncio.shield(ready.remove())
+        self._tasks.start(ready.discard(), f"discard {ready.box.job}")
 
 
 async def sweep_boxes(boxes: Iterable[Path]) -> None:

@@ -77,21 +77,24 @@ class Lan:
     def _beat(self, host, boot, number):
         if not host.up or host.boot != boot:
             return
+        beat = self._make_beat(host, BeatKind.ASK if number < 3 else BeatKind.HERE)
         for other in self.hosts:
             if other is not host:
-                self._send(host, other, BeatKind.ASK if number < 3 else BeatKind.HERE)
+                self._send(host, other, beat)
         host.seq += 1
         self._perform(host, host.table.tick(self.now), None)
         pause = (0.25, 0.75)[number] if number < 2 else 2.0
         self.at(self.now + pause * self.random.uniform(0.9, 1.1), self._beat, host, boot, number + 1)
 
-    def _send(self, host, other, kind):
+    def _make_beat(self, host, kind):
+        return Beat(
+            id=host.id, name=host.name, boot=host.boot, seq=host.seq, port=5556, capacity=CAPACITY, kind=kind
+        )
+
+    def _send(self, host, other, beat):
         self.datagrams += 1
         if self.random.random() < self.lose or (host.address, other.address) in self.cut:
             return
-        beat = Beat(
-            id=host.id, name=host.name, boot=host.boot, seq=host.seq, port=5556, capacity=CAPACITY, kind=kind
-        )
         self.at(self.now + DELAY * self.random.uniform(0.5, 2), self._arrive, other, beat, host)
 
     def _arrive(self, host, beat, sender):
@@ -103,7 +106,7 @@ class Lan:
             if isinstance(effect, Probe):
                 self.at(self.now + DELAY, self._probe, host, effect)
             elif isinstance(effect, Answer):
-                self._send(host, sender, BeatKind.HERE)
+                self._send(host, sender, self._make_beat(host, BeatKind.HERE))
                 host.seq += 1
 
     def _probe(self, host, probe):

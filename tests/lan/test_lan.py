@@ -55,7 +55,7 @@ def test_broadcast_that_passes_one_way_only_is_enough(seed):
     lan = Lan(nodes=2, seed=seed)
     a, b = lan.hosts
     silent = lan._send
-    lan._send = lambda host, other, kind: silent(host, other, kind) if host is a else None
+    lan._send = lambda host, other, beat: silent(host, other, beat) if host is a else None
     lan.run(until=5.0)
     assert lan.sees(b) == {a.id}
     assert lan.sees(a) == {b.id}

@@ -1,6 +1,7 @@
 """A simulated node: a machine, and on it life after life of the real daemon's parts, wired as in `daemon.node`."""
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Coroutine
 from pathlib import Path
@@ -14,7 +15,7 @@ from wires import Air, Lan
 from homie_core.daemon.gossip import Gossip, Me
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.links import Links
-from homie_core.daemon.node import REMEMBER, TICK
+from homie_core.daemon.node import FAREWELL, REMEMBER, TICK
 from homie_core.daemon.pool import Workshop
 from homie_core.daemon.runs import Runs
 from homie_core.engine.admission import Admission
@@ -64,6 +65,18 @@ class Node:
         """End the daemon, as by `kill -9`."""
         if self.life:
             self.life.end()
+
+    def go_down(self) -> None:
+        """End the daemon as `homie down` does."""
+        self.machine.shaken = True
+        self.start(self._leave(), "leave")
+
+    async def _leave(self) -> None:
+        life = self.life
+        await self.hosting.close(FAREWELL)
+        await self.gossip.close()
+        await self.runs.close()
+        self.lan.loop.call_soon(life.end, context=contextvars.Context())
 
     def _gone(self) -> None:
         self.life, self.ready = None, False

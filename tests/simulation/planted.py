@@ -103,6 +103,9 @@ PLANTED = {
             "                        await asyncio.sleep(0.1)\n",
         ),
     ],
+    "an engine that does not answer is asked once to remove a sandbox": [
+        Change(Ready, "discard", "if time.monotonic() > until", "if True"),
+    ],
     "ages are told by a clock that people set": [
         Change(Steady, "now", "self._then + time.monotonic() - self._began", "time.time()"),
     ],

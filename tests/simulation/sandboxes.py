@@ -1,6 +1,7 @@
 """Sandboxes of a simulated machine: they, and the real runner in them, outlive the daemon that made them."""
 
 import asyncio
+import collections
 import contextlib
 import contextvars
 import os
@@ -40,7 +41,8 @@ class Stream:
 
     def _send(self, data: bytes) -> None:
         if self.open:
-            self.cell.later(lambda: self.cell.hear(data))
+            self.cell.told.append(data)
+            self.cell.later(self.cell.hear)
 
     async def drain(self) -> None:
         await asyncio.sleep(0)
@@ -81,6 +83,8 @@ class Cell:
         self.loop = machine.loop
         self.runner: Any = None
         self.stream: Stream | None = None
+        self.told: collections.deque[bytes] = collections.deque()
+        """What is on its way to the runner."""
         self.inbox = b""
         self.swallows = self.loop.random.random() < 0.5
         """Whether an engine reads what the runner says while no daemon does, and forgets it."""
@@ -115,8 +119,9 @@ class Cell:
     def later(self, act: Callable[[], None]) -> None:
         self.loop.call_later(self.loop.random.expovariate(2000), act, context=contextvars.Context())
 
-    def hear(self, data: bytes) -> None:
-        self.inbox += data
+    def hear(self) -> None:
+        """The next of what was said arrives."""
+        self.inbox += self.told.popleft()
         self.turn()
 
     def turn(self) -> None:
@@ -172,9 +177,20 @@ class Machine:
         self.name, self.folder, self.loop, self.ledger = name, folder, loop, ledger
         self.cells: dict[str, Cell] = {}
         self.engine_away = False
+        self.shaken = False
+        """Whether something was done to it that may end a job before its time."""
         self.wall_offset = 0.0
         self.disk_full = False
         self.troubles: list[str] = []
+
+    def lose_engine(self, restores: bool) -> None:
+        """Stop the engine; without live-restore, what runs in it ends."""
+        self.engine_away = self.shaken = True
+        for cell in self.cells.values():
+            if not restores:
+                cell.end(137)
+            if cell.stream:
+                cell.stream.end()
 
     def wall(self) -> float:
         return 1.7e9 + self.loop.now + self.wall_offset
@@ -209,7 +225,8 @@ class Backend:
         pass
 
     async def sweep(self, node: str, keep: frozenset[str]) -> int:
-        left = [cell for job, cell in self.machine.cells.items() if job not in keep]
+        cells = await ask(self.machine, "list", lambda: dict(self.machine.cells))
+        left = [cell for job, cell in cells.items() if job not in keep]
         for cell in left:
             await Sandbox(cell).remove()
         return len(left)

@@ -110,6 +110,8 @@ class World:
             self.later(rng.uniform(2, TROUBLED), self._cut)
         for _ in range(rng.choice((0, 0, 3))):
             self.later(rng.uniform(0, TROUBLED + 10), self._jump)
+        for _ in range(rng.choice((0, 0, 0, 2))):
+            self.later(rng.uniform(0, TROUBLED), rng.choice((self._lose_engine, self._go_down)))
         self.later(TROUBLED, self._heal)
         self._run(TROUBLED)
         self._run(TROUBLED + SEEN)
@@ -184,6 +186,20 @@ class World:
         self.trace(f"the clock of {node.name} jumps by {jump:.0f} s")
         node.machine.wall_offset += jump
 
+    def _lose_engine(self) -> None:
+        machine, restores = self.random.choice(self.nodes).machine, self.random.random() < 0.5
+        if not self.healed:
+            self.trace(f"the engine of {machine.name} goes, {'without' if restores else 'with'} its sandboxes")
+            machine.lose_engine(restores)
+            self.later(self.random.choice((0.5, 20.0)), setattr, machine, "engine_away", False)
+
+    def _go_down(self) -> None:
+        node = self.random.choice(self.nodes)
+        if node.up and not self.healed:
+            self.trace(f"{node.name} goes down")
+            node.life.at_end.append(lambda: self.later(self.random.uniform(0.1, 10), self._boot, node))
+            node.go_down()
+
     def _mend(self, pairs: set[tuple[str, str]]) -> None:
         self.lan.cut -= pairs
 
@@ -192,6 +208,7 @@ class World:
         self.healed = True
         self.lan.cut, self.lan.loss, self.lan.doubling = set(), 0.0, 0.0
         for node in self.nodes:
+            node.machine.engine_away = False
             if node.life:
                 node.life.dies_at = 0
             else:
@@ -218,7 +235,9 @@ class World:
             self.blame(checks.left(node))
             self.blame(node.machine.troubles)
         for front in self.fronts:
-            self.blame(checks.story(front, self.ledger.get(front.job), front.job in self.stopped))
+            shaken = any(node.machine.shaken for node in self.nodes if front.placed in (None, node.name))
+            explained = shaken or front.job in self.stopped
+            self.blame(checks.story(front, self.ledger.get(front.job), explained))
 
 
 @contextlib.contextmanager
