@@ -37,6 +37,10 @@ from homie_core.model.names import JobId
     "-o", "--output", "results", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the files that come back (default: homie-results/JOB).",
 )  # fmt: skip
+@click.option(
+    "--retry", metavar="N", type=click.IntRange(0, 10), default=0,
+    help="If the machine is lost, start again on another one, N times at most; meanwhile this one must be on.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only say which machine, why, and what would leave this one.")
 @click.argument("script", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -49,6 +53,7 @@ def run(
     ram: int | None,
     timeout: float | None,
     results: Path | None,
+    retry: int,
     dry_run: bool,
     script: str,
     args: tuple[str, ...],
@@ -70,6 +75,7 @@ def run(
         job=job,
         ask=Ask(cpus=cpus, memory=ram, timeout=timeout, gpu=with_vram(gpu, vram)),
         node=node,
+        retry=retry,
         note=lambda line: hint(f"homie: left out {line}"),
     )
     client, started = ensure_daemon(home())

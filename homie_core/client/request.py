@@ -30,6 +30,7 @@ def request_for_script(
     job: JobId,
     ask: Ask | None = None,
     node: str | None = None,
+    retry: int = 0,
     note: Note = lambda _: None,
 ) -> RunRequest:
     """Return the request to run a local script with these files, folders and patterns beside it.
@@ -47,6 +48,7 @@ def request_for_script(
             args=tuple(args),
             ask=ask or Ask(),
             node=node,
+            retry=retry,
         )
     )
 

@@ -70,5 +70,7 @@ def _sentence(outcome: Outcome, peer: str, limits: Limits | None, option: str) -
         case How.IDLE:
             time = f" for {show_duration(limits.idle)}" if limits else ""
             return f"ended: nobody used it{time}, so {peer} took back what it had lent; its variables are gone"
+        case How.LAPSED:
+            return f"stopped: {peer} had not heard of this machine for too long; run it again"
         case How.EXPIRED:
             return f"its files never arrived in full on {peer}; run it again"

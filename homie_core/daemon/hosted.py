@@ -6,6 +6,7 @@ from pathlib import Path
 from homie_core.daemon.progress import Progress
 from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
+from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import Job, accept, advance
 from homie_core.model.event import Accepted, Ended, Record
 from homie_core.model.job import How
@@ -36,6 +37,8 @@ class Hosted:
     """Until nothing of it is left but events and results."""
     session: Session | None = None
     """What it is told, if it is one."""
+    lease: Lease | None = None
+    """If it runs only while its submitter is heard; seconds of `boottime`."""
     stop: How | None = None
     """Why it is to end before its time."""
 

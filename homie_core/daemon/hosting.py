@@ -6,6 +6,7 @@ nothing here: a lost connection never ends a job.
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -18,15 +19,17 @@ from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.admission import Admission, Refusal
+from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import accept
 from homie_core.engine.room import Claim
 from homie_core.model.errors import PeerRefused, SandboxError
 from homie_core.model.event import Accepted, Busy, Ended, Event, Queued, Record, Restarted, Started
-from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State
+from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.net.server import Sink
+from homie_core.runner.clock import boottime
 from homie_core.store import parcels, workspace
 from homie_core.store.incoming import Inbox, Incoming
 from homie_core.store.inputs import Inputs
@@ -99,6 +102,7 @@ class Hosting:
             raise
         job = accept(spec, caller, accepted)
         hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=Spool(folder / "events"))
+        hosted.lease = _lease(spec)
         self._record(hosted, accepted)
         self._jobs[spec.id] = hosted
         log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.title, len(spec.files))
@@ -174,6 +178,18 @@ class Hosting:
             raise PeerRefused(f"job {job} is no session")
         await hosted.session.tell(said)
         return Taken(origin=said.origin, number=said.number)
+
+    async def renew(self, caller: PeerId, job: JobId, ticket: Ticket) -> Ticket:
+        """Renew a job's lease by a ticket that was handed out; hand out the next one."""
+        hosted = self._of(caller, job)
+        if hosted.lease is None:
+            raise PeerRefused(f"job {job} has no lease")
+        fresh = Ticket(ticket=secrets.token_hex(8))
+        hosted.lease.renew(ticket.ticket)
+        hosted.lease.hand_out(fresh.ticket, boottime())
+        if hosted.running:
+            await hosted.running.renew()
+        return fresh
 
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
         """Return the job's records after number `after`, as frames that come until it has ended.
@@ -265,6 +281,9 @@ class Hosting:
         for id in self.admission.expired(time.monotonic()):
             why = "its files stopped arriving"
             self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
+        for hosted in self.jobs():
+            if hosted.lease and not hosted.begun and boottime() > hosted.lease.until:
+                self._stop(hosted, How.LAPSED)
         self._dropped = {id: at for id, at in self._dropped.items() if time.monotonic() - at < LATE}
         for hosted in list(self._jobs.values()):
             if hosted.ended is not None and self.wall() - hosted.ended > KEEP:
@@ -300,6 +319,10 @@ class Hosting:
         """Give a job of an earlier life its place again: in its sandbox, or among those that wait."""
         spec, limits = hosted.job.spec, hosted.accepted.limits
         self._open_session(hosted)
+        hosted.lease = _lease(spec)
+        if hosted.lease and not hosted.begun:  # nobody knows for how long it could still wait
+            self._end(hosted, Outcome(how=How.LAPSED, status=1, detail="its host was started again"))
+            return
         if hosted.begun:
             self.admission.resume(spec.id, Claim(hosted.job.submitter, hosted.begun.limits, spec.ask.gpu))
             return
@@ -342,6 +365,7 @@ class Hosting:
             limits,
             hosted.folder,
             lambda begun: self._begin(hosted, begun),
+            lease=hosted.lease,
             begun=hosted.begun,
             progress=hosted.progress,
             session=hosted.session,
@@ -426,6 +450,10 @@ class Hosting:
                 f"there is no job {job} here; what was fetched, or is older than {KEEP / 86400:.0f} days, is gone"
             )
         return hosted
+
+
+def _lease(spec: JobSpec) -> Lease | None:
+    return Lease(spec.lease, boottime() + spec.lease) if spec.lease else None
 
 
 class _Metered:

@@ -94,6 +94,7 @@ class Node:
             stack.push_async_callback(self._tasks.cancel)
             self._journal.purge(self._clock.now() - REMEMBER)
             self._hosting.recover()
+            self._runs.care.recover()
             await self._listen()
             stack.push_async_callback(self._server.close)
             stack.push_async_callback(self._runs.close)

@@ -14,17 +14,21 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
 from homie_core.daemon.pool import Pool, Ready, Workshop
 from homie_core.daemon.progress import Progress
 from homie_core.daemon.session import Session
+from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import judge
 from homie_core.model.errors import BadMessage, EngineAway, SandboxError
 from homie_core.model.event import Busy, Event, Exited, Messages, Output, Queued, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
+from homie_core.runner.clock import boottime
 from homie_core.sandbox.base import Box, End, Sandbox
 from homie_core.sandbox.link import Fact, Heard, Link, ProgramEnd, ProgramStarted
-from homie_core.sandbox.program import program
+from homie_core.sandbox.program import Program, program
 from homie_core.store import workspace
 from homie_core.store.journal import Begun
 
@@ -56,6 +60,7 @@ class Running:
         folder: Path,
         begin: Callable[[Begun], None],
         *,
+        lease: Lease | None = None,
         begun: Begun | None = None,
         progress: Progress | None = None,
         session: Session | None = None,
@@ -66,7 +71,8 @@ class Running:
         self._session, self._cards = session, cards
         self._workshop, self._spec, self._limits, self._folder = workshop, spec, limits, folder
         self._node, self._pool = node, pool
-        self._begin, self._begun = begin, begun
+        self._begin, self._begun, self._lease = begin, begun, lease
+        self._fresh = begun is None
         self._past = progress or Progress()
         self._ready: Ready | None = None
         self._why: How | None = None
@@ -105,6 +111,11 @@ class Running:
             self.outcome = Outcome(how=how, status=1, detail=str(error)[:2000])
             if self._ready:
                 await self._ready.sandbox.kill()
+
+    async def renew(self) -> None:
+        """Its lease has been renewed: tell its runner."""
+        if self._lease and self._ready and self._ready.link:
+            await self._ready.link.renew(self._lease.until - boottime())
 
     @property
     def work(self) -> Path | None:
@@ -162,6 +173,7 @@ class Running:
         guards = [
             asyncio.create_task(self._guard(ready), name=f"guard {self._spec.id}"),
             asyncio.create_task(self._guard_disk(ready), name=f"disk of {self._spec.id}"),
+            asyncio.create_task(self._guard_lease(ready), name=f"lease of {self._spec.id}"),
         ]
         session, written, known = self._session, self._past.written, self._past.exited
         last = _program_end(known)
@@ -198,10 +210,14 @@ class Running:
 
     async def _facts(self, ready: Ready) -> AsyncGenerator[tuple[int, Fact]]:
         """Yield what the runner says, over as many streams as it takes, until its sandbox has ended."""
-        number, wish = self._past.fact, program(self._spec, self._limits, len(ready.box.environments))
+        number, fresh = self._past.fact, self._fresh
         while link := ready.link:
             await link.ack(number)  # what an earlier life wrote down, and did not live to say so
-            await link.start(wish)
+            lapsed = self._lease and not (fresh and boottime() < self._lease.until)
+            if lapsed and not link.recorded:  # of another daemon's lease nobody knows how much is left
+                await self._kill(How.LAPSED, ready.sandbox)
+                return
+            await link.start(self._program(ready))
             serving = self._serve(link, ready.sandbox)
             try:
                 async for number, fact in link:
@@ -214,6 +230,11 @@ class Running:
             if self._why:
                 return
             await ready.reconnect(number)
+
+    def _program(self, ready: Ready) -> Program:
+        wish = program(self._spec, self._limits, len(ready.box.environments))
+        left = max(0.0, self._lease.until - boottime()) if self._lease else None
+        return structs.replace(wish, lease=left)
 
     def _serve(self, link: Link, sandbox: Sandbox) -> "asyncio.Task[None]":
         """Let a session pass on what it is told, from where its runner is."""
@@ -240,6 +261,14 @@ class Running:
             await asyncio.sleep(GRACE)
             await ready.sandbox.kill()
 
+    async def _guard_lease(self, ready: Ready) -> None:
+        """Hold the lease from outside too."""
+        if self._lease is None:
+            return
+        while (left := self._lease.until - boottime()) > 0:  # noqa: ASYNC110 - it may be renewed meanwhile
+            await asyncio.sleep(min(1.0, left))
+        await self._kill(How.LAPSED, ready.sandbox)
+
     async def _guard_disk(self, ready: Ready) -> None:
         """End the program when it takes more disk than it was lent, where the kernel does not hold it."""
         why = await ready.disk.watch()
@@ -261,6 +290,7 @@ class Running:
         return judge(
             status=last.exit_status if last else None,
             deadline=last is not None and last.deadline,
+            lapsed=last is not None and last.lapsed,
             out_of_memory=end.out_of_memory,
             ended_by=self._why,
             limits=self._limits,
@@ -272,9 +302,10 @@ class Running:
 
 def _program_end(known: Outcome | None) -> ProgramEnd | None:
     """Return what the runner told an earlier life of the daemon, if it was the runner who told it."""
-    if known is None or known.how not in (How.EXITED, How.DEADLINE):
+    if known is None or known.how not in (How.EXITED, How.DEADLINE, How.LAPSED):
         return None
-    return ProgramEnd(status=known.status, signal=None, deadline=known.how is How.DEADLINE)
+    deadline, lapsed = known.how is How.DEADLINE, known.how is How.LAPSED
+    return ProgramEnd(status=known.status, signal=None, deadline=deadline, lapsed=lapsed)
 
 
 def _count(fact: Fact, written: int) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from homie_core.daemon.caring import LOST, Care
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter, watch
 from homie_core.daemon.outbox import Outbox
@@ -56,6 +57,7 @@ class Runs:
     journal: Journal
     links: Links
     wall: Callable[[], float] = time.time
+    care: Care = field(init=False)
     _states: dict[JobId, State] = field(default_factory=dict)
     """Of the jobs whose end has not been heard."""
     _submitting: dict[JobId, "asyncio.Task[Sent]"] = field(default_factory=dict)
@@ -64,6 +66,9 @@ class Runs:
     @property
     def _submitter(self) -> Submitter:
         return Submitter(self.journal, self.links, self.wall, self._tasks)
+
+    def __post_init__(self) -> None:
+        self.care = Care(self.journal, self.links, self._submitter)
 
     async def run(self, request: RunRequest, outbox: Outbox | None = None) -> AsyncGenerator[News]:
         """Submit a job and yield its news to the end. Whoever stops reading only detaches.
@@ -82,6 +87,8 @@ class Runs:
         async for progress in watch(submitting, meter):
             yield progress
         sent = submitting.result()
+        if request.retry:
+            self.care.take(request, request.retry)
         async for news in self._relay(sent, 0, request.results, outbox):
             yield news
 
@@ -149,8 +156,9 @@ class Runs:
         yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=tuple(delivery.notes))
 
     async def stop(self, job: JobId) -> None:
-        """Ask the job's host to stop it."""
+        """Ask the job's host to stop it; it is not started again elsewhere, whatever comes of that."""
         sent = self._sent(job)
+        self.care.forgo(job)
         await self.links.to(sent.peer).stop(job)
 
     def views(self) -> list[JobView]:
@@ -170,6 +178,7 @@ class Runs:
         ]
 
     async def close(self) -> None:
+        await self.care.close()
         await self._tasks.cancel()
         await self.links.close()
 
@@ -184,6 +193,9 @@ class Runs:
         delivery = Delivery(Path(results), sent.job) if results else None
         try:
             while True:
+                if placed := self.care.moved(sent):
+                    sent, heard, after = self._sent(sent.job), 0, 0
+                    yield placed
                 try:
                     link = self.links.to(sent.peer)
                     async for record in link.events(sent.job, heard, outbox):
@@ -192,6 +204,8 @@ class Runs:
                         if isinstance(record.event, Collected):
                             collected = record.event
                         if isinstance(record.event, Ended):
+                            if record.event.outcome.how in LOST and await self.care.settled(sent.job):
+                                break
                             if delivery:
                                 async for news in self._deliver(link, sent.job, collected, delivery):
                                     yield news
@@ -203,6 +217,8 @@ class Runs:
                         heard = record.seq
                         if heard > after:
                             yield JobEvent(record=record)
+                    if self.care.moved(sent):
+                        continue
                     why = f"{sent.peer_name} ended the connection"
                 except (PeerUnreachable, NoPeer) as error:
                     why = str(error)
@@ -216,11 +232,15 @@ class Runs:
     async def _see_it_end(self, sent: Sent, heard: int) -> None:
         """Keep the state of a job true that no front end follows any more."""
         while sent.job in self._states:
+            if self.care.moved(sent):
+                sent, heard = self._sent(sent.job), 0
             try:
                 async for record in self.links.to(sent.peer).events(sent.job, heard):
                     heard = record.seq
                     self._states[sent.job] = state_after(record.event)
                     if isinstance(record.event, Ended):
+                        if record.event.outcome.how in LOST and await self.care.settled(sent.job):
+                            break
                         self._states.pop(sent.job, None)
             except (PeerUnreachable, NoPeer) as error:
                 log.debug("job %s at %s: %s", sent.job, sent.peer_name, error)

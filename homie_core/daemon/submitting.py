@@ -60,8 +60,18 @@ class Submitter:
         """
         if self.journal.sent(request.id):
             raise PeerRefused(f"job {request.id} was submitted before; see it with `homie attach {request.id}`")
+        return await self.bring(request, placing, meter)
+
+    async def bring(
+        self,
+        request: RunRequest,
+        placing: "asyncio.Future[Placed]",
+        meter: Meter,
+        but: frozenset[PeerId] = frozenset(),
+    ) -> Sent:
+        """Bring a job to a host, though it may have been elsewhere before; not to one of these."""
         spec = await _spec(request)
-        sent, placed, accepted = await self._find_host(request, spec)
+        sent, placed, accepted = await self._find_host(request, spec, but)
         placing.set_result(placed)
 
         async def missing(link: Link) -> frozenset[Digest]:
@@ -71,9 +81,12 @@ class Submitter:
         await self._upload(sent, files, frozenset(accepted.missing), missing, meter)
         return sent
 
-    async def _find_host(self, request: RunRequest, spec: JobSpec) -> tuple[Sent, Placed, Accepted]:
+    async def _find_host(
+        self, request: RunRequest, spec: JobSpec, but: frozenset[PeerId]
+    ) -> tuple[Sent, Placed, Accepted]:
         """Offer the job until somebody takes it; raise PeerRefused if nobody does."""
-        asking = Asking(choose(self.links.peers(), request.ask, request.node, request.kind))
+        peers = [peer for peer in self.links.peers() if peer.id not in but]
+        asking = Asking(choose(peers, request.ask, request.node, request.kind))
         reasons = []
         while ask := asking.next():
             peer = ask.peer
@@ -181,6 +194,7 @@ async def _spec(request: RunRequest) -> JobSpec:
         files=await asyncio.to_thread(_hash_all, request.files),
         args=request.args,
         ask=request.ask,
+        lease=request.lease if request.retry else None,
     )
 
 

@@ -88,6 +88,7 @@ def judge(
     status: int | None,
     *,
     deadline: bool,
+    lapsed: bool = False,
     out_of_memory: bool,
     ended_by: How | None,
     limits: Limits,
@@ -97,13 +98,15 @@ def judge(
 ) -> Outcome:
     """Return how a program ended, from what its runner and its sandbox say.
 
-    `status` is the runner's word (None: it never said); `out_of_memory` the kernel's; `ended_by` why the host
-    ended it, if it did; `exit_code` the sandbox's (None: nobody knows it any more), with its `last_words`;
-    `engine_left` whether its engine was away meanwhile. A status is given in every case, for shells: 124 deadline,
-    137 memory, 153 (SIGXFSZ) output and disk, as usual.
+    `status` is the runner's word (None: it never said), `deadline` and `lapsed` too; `out_of_memory` the kernel's;
+    `ended_by` why the host ended it, if it did; `exit_code` the sandbox's (None: nobody knows it any more), with
+    its `last_words`; `engine_left` whether its engine was away meanwhile. A status is given in every case, for
+    shells: 124 deadline, 137 memory, 153 (SIGXFSZ) output and disk, as usual.
     """
     if deadline or ended_by is How.DEADLINE:
         return Outcome(how=How.DEADLINE, status=124, detail=f"it ran longer than {show_duration(limits.timeout)}")
+    if lapsed or ended_by is How.LAPSED:
+        return Outcome(how=How.LAPSED, status=1, detail="nobody renewed its lease")
     if ended_by is How.OUTPUT:
         return Outcome(how=ended_by, status=153, detail=f"it wrote more than {show_size(limits.output)} of output")
     if ended_by is How.DISK:

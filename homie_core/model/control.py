@@ -47,6 +47,10 @@ class RunRequest(Frozen, frozen=True):
     ask: Ask = Ask()
     node: Annotated[str, Meta(max_length=80)] | None = None
     """Name or id prefix of the peer to use; None for the best available."""
+    retry: Annotated[int, Meta(ge=0, le=10)] = 0
+    """How often it may be started again on another peer, once it surely runs nowhere any more."""
+    lease: Annotated[float, Meta(ge=1, le=86400)] = 60.0
+    """Seconds that it runs on where this machine is not heard, if it may be started again."""
 
 
 class Candidate(Frozen, frozen=True):

@@ -109,6 +109,9 @@ class JobSpec(Frozen, frozen=True):
     files: Annotated[tuple[FileRef, ...], Meta(max_length=MAX_FILES)] = ()
     args: Annotated[tuple[Annotated[str, Meta(max_length=131072)], ...], Meta(max_length=4096)] = ()
     ask: Ask = Ask()
+    lease: Annotated[float, Meta(ge=1, le=86400)] | None = None
+    """Seconds that it may run without a word from its submitter, who may start it elsewhere after that; see
+    `homie_core.engine.lease`. None: it runs whoever is there."""
 
     @property
     def title(self) -> str:
@@ -122,6 +125,12 @@ class JobSpec(Frozen, frozen=True):
             raise ValueError("a script has an entry, a session has none")
         if self.entry is not None and self.entry not in names:
             raise ValueError("the entry is not among the job's files")
+
+
+class Ticket(Frozen, frozen=True):
+    """Goes from a host to a submitter and back, and so renews a lease; empty: the first one is asked for."""
+
+    ticket: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")] = ""
 
 
 class State(Enum):
@@ -163,6 +172,8 @@ class How(Enum):
     """It could not be started."""
     IDLE = "idle"
     """A session that nobody spoke to for long; its variables are gone."""
+    LAPSED = "lapsed"
+    """Its submitter was not heard for as long as its lease: perhaps it runs elsewhere now."""
     EXPIRED = "expired"
     """Its files never arrived in full."""
 

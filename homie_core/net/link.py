@@ -15,7 +15,7 @@ import msgspec
 from homie_core.model.control import Refused
 from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable, TransferError
 from homie_core.model.event import Accepted, Queued, Record
-from homie_core.model.job import FileRef, JobSpec
+from homie_core.model.job import FileRef, JobSpec, Ticket
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Hello
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
@@ -84,6 +84,10 @@ class Link:
         path = f"/jobs?place={most}"
         answer: Accepted | Queued = decode(await self._post(path, encode(spec)), Accepted | Queued)  # type: ignore[arg-type]
         return answer
+
+    async def renew(self, job: JobId, ticket: Ticket) -> Ticket:
+        """Let a job that has a lease run on; return the ticket for the next time."""
+        return decode(await self._post(f"/jobs/{job}/lease", encode(ticket)), Ticket)
 
     async def stop(self, job: JobId) -> None:
         """Ask the node to stop a job."""

@@ -11,6 +11,7 @@ POST /v1/jobs/{job}/expect              which of these files for a running sessi
 POST /v1/jobs/{job}/place               put them into its folder
 PUT, GET /v1/jobs/{job}/parcels/{name}  values into a session that runs, or out of it
 GET  /v1/jobs/{job}/results/{digest}    a file it made
+POST /v1/jobs/{job}/lease               let it run on, by a ticket; the next one
 POST /v1/jobs/{job}/stop                stop it
 DELETE /v1/jobs/{job}                   it has ended and its submitter has everything
 
@@ -28,7 +29,7 @@ import msgspec
 from aiohttp import web
 
 from homie_core.model.event import Accepted, Queued
-from homie_core.model.job import JobSpec
+from homie_core.model.job import JobSpec, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.peer import Hello
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
@@ -74,6 +75,8 @@ class Host(Protocol):
 
     async def tell(self, caller: PeerId, job: JobId, said: Input) -> Taken: ...
 
+    async def renew(self, caller: PeerId, job: JobId, ticket: Ticket) -> Ticket: ...
+
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]: ...
 
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path: ...
@@ -98,6 +101,7 @@ class PeerServer:
         app.router.add_get(f"/v1/jobs/{JOB}/parcels/{PARCEL}", self._give_parcel, allow_head=False)
         app.router.add_get(f"/v1/jobs/{JOB}/events", self._events)
         app.router.add_get(f"/v1/jobs/{JOB}/results/{DIGEST}", self._result)
+        app.router.add_post(f"/v1/jobs/{JOB}/lease", self._renew)
         app.router.add_post(f"/v1/jobs/{JOB}/stop", self._stop)
         app.router.add_delete(f"/v1/jobs/{JOB}", self._forget)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -176,6 +180,10 @@ class PeerServer:
                 await response.write(chunk)
             await response.write_eof()
         return response
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        ticket = await message_of(request, Ticket)
+        return answer(await self._host.renew(_caller(request), _job(request), ticket))
 
     async def _stop(self, request: web.Request) -> web.Response:
         self._host.stop(_caller(request), _job(request))

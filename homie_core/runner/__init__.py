@@ -7,6 +7,7 @@ frames.py    what host and runner say to each other; the host uses it too
 kernel.py    a live IPython kernel, the program of a session
 messages.py  how its messages travel; the notebook outside uses it too
 exchange.py  values into a session before a cell, and out of it afterwards
+clock.py     a clock that goes on while the machine sleeps
 parcel.py    values too large for a message, as a file
 outgoing.py  files that a cell gives back, by patterns
 values.py    values as data, on their way out of a session

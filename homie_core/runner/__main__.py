@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, __file__.removesuffix("/homie_core/runner/__main__.py"))
 
 from homie_core.runner.child import Child, Pipe, kill_everything, reap, widen
+from homie_core.runner.clock import boottime
 from homie_core.runner.files import Incoming
 from homie_core.runner.frames import (
     ACK,
@@ -25,6 +26,7 @@ from homie_core.runner.frames import (
     HEARD,
     HEARD_EVERY,
     INPUT,
+    LEASE,
     MAX_RECORD,
     MESSAGES,
     NUMBER,
@@ -51,6 +53,9 @@ DRAIN_GRACE = 0.5
 
 LAST_GRACE = 5.0
 """Seconds to wait for what does not even die of SIGKILL, and for a host that reads no more."""
+
+LEASE_LOOK = 1.0
+"""Seconds between two looks at a lease, at most: a poll does not wake when the machine does."""
 
 HOST_IN, HOST_OUT = 0, 1
 
@@ -90,6 +95,9 @@ class Runner:
         self.deadline: float | None = None
         """When the program is told to end; then, when it is killed; None when it is not waited for."""
         self.too_late = False
+        self.lease: float | None = None
+        """When the program ends unless it is renewed, by a clock that goes on while the machine sleeps."""
+        self.lapsed = False
         self.status: int | None = None
         """The program's exit status, or minus the signal that ended it."""
         self.drain_until: float | None = None
@@ -128,6 +136,8 @@ class Runner:
         poll = select.poll()
         poll.register(woken, select.POLLIN)
         times = [self.deadline, self.drain_until]
+        if self.lease is not None:
+            times.append(now + min(LEASE_LOOK, max(0.0, self.lease - boottime())))
         if self.host_may_come:
             poll.register(HOST_IN, select.POLLIN)
         elif self.over_since is not None:
@@ -167,6 +177,8 @@ class Runner:
                 self.start(now, **json.loads(payload))
             elif kind == ACK:
                 self.spool.acknowledge(number)
+            elif kind == LEASE and self.lease is not None:
+                self.lease = max(self.lease, boottime() + number / 1000)
             elif kind == SIGNAL and number < signal.NSIG and self.child and self.child.running:
                 self.child.send_signal(number)
             elif self.child and self.child.inbox and self.child.running:
@@ -208,12 +220,19 @@ class Runner:
 
     def replay(self, after: int, nonce: str) -> None:
         """A host has connected: answer, then send everything after what it has."""
-        self.answer = answer_to(nonce) + NUMBER.pack(self.heard)
+        self.answer = answer_to(nonce) + NUMBER.pack(self.heard) + NUMBER.pack(self.spool.last)
         self.spool.seek(after)
         self.listening = True
 
     def start(
-        self, now: float, argv: list[str], env: dict[str, str], cwd: str, timeout: float, session: bool
+        self,
+        now: float,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str,
+        timeout: float,
+        session: bool,
+        lease: float | None = None,
     ) -> None:
         """Start the program, or let the kernel that waits be it."""
         argv, env, cwd = self.placed(argv, env, cwd)
@@ -230,6 +249,7 @@ class Runner:
                 waiting.discard()
             self.child = Child(argv, {**os.environ, **env}, cwd, session)
         self.timeout, self.deadline = timeout, now + timeout
+        self.lease = None if lease is None else boottime() + lease
 
     def placed(self, argv: list[str], env: dict[str, str], cwd: str) -> tuple[list[str], dict[str, str], str]:
         """Return a program as it is found here; in a sandbox, everything has the place that it is said to have."""
@@ -266,10 +286,14 @@ class Runner:
             if pid == child.pid:
                 self.status, child.running = status, False
                 self.deadline, self.drain_until = None, now + DRAIN_GRACE
+                self.lease = None
         if self.restarting and not child.running:
             kill_everything(child)
             self.restart(child, now)
             return
+        if self.lease is not None and boottime() >= self.lease:
+            self.lapsed, self.lease = True, None
+            kill_everything(child)
         if self.deadline is not None and now >= self.deadline:
             if self.too_late:
                 kill_everything(child)
@@ -304,6 +328,7 @@ class Runner:
             "status": self.status if self.status >= 0 else None,
             "signal": -self.status if self.status < 0 else None,
             "deadline": self.too_late,
+            "lapsed": self.lapsed,
         }
         self.spool.append(EXITED, json.dumps(ended).encode())
 

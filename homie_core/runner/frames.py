@@ -3,8 +3,9 @@
 Host to runner, each time it connects: MARK, then REPLAY with a nonce; after that START, ACK and SIGNAL. The
 mark cannot occur inside a command, so what an earlier host left half written is dropped. The runner answers
 REPLAY with `answer_to(nonce)`, then with every record after the given number, then goes on live; whoever
-connects in mid-stream discards bytes until its own nonce comes by. The answer ends with the number of the last
-input that the runner has heard: a host says the rest again, and what comes twice counts once.
+connects in mid-stream discards bytes until its own nonce comes by. The answer ends with two numbers: of the last
+input that the runner has heard (a host says the rest again, and what comes twice counts once), and of its newest
+record.
 """
 
 import struct
@@ -14,17 +15,20 @@ HEADER = struct.Struct(">BQI")
 """Kind, number, length of the payload in bytes."""
 
 REPLAY, START, ACK, SIGNAL, PREPARE = 1, 2, 3, 4, 5
-"""Host to runner. REPLAY: JSON {after, nonce}. START: JSON {argv, env, cwd, timeout, session}. ACK: records up to
-this number are safe on the host. SIGNAL: the number is a signal for the program's process group. PREPARE: JSON
-{argv, env, cwd}: a kernel that gets ready now and hears the rest of its environment at START."""
+"""Host to runner. REPLAY: JSON {after, nonce}. START: JSON {argv, env, cwd, timeout, session, lease}. ACK: records
+up to this number are safe on the host. SIGNAL: the number is a signal for the program's process group. PREPARE:
+JSON {argv, env, cwd}: a kernel that gets ready now and hears the rest of its environment at START."""
 
 INPUT, RESTART, CLOSE, FILE, DATA = 6, 7, 8, 9, 10
 """Host to runner, in a session; the number counts inputs, 0 is not counted. INPUT: whole messages for its kernel.
 RESTART: another kernel in its place. CLOSE: the kernel is to end. FILE: JSON {name, size, executable}, then as
 much DATA as the file has, and then it is heard."""
 
+LEASE = 11
+"""Host to runner: the program may run for so many milliseconds from now, unless it is said again."""
+
 STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
-"""Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline}."""
+"""Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline, lapsed}."""
 
 OUT_OF_MEMORY = 71
 """The runner's own exit status if it was asked to tell that the kernel killed for memory, and it did."""

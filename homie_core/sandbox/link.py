@@ -41,6 +41,8 @@ class ProgramEnd(Frozen, frozen=True):
     signal: Annotated[int, Meta(ge=1, le=128)] | None
     deadline: bool
     """Whether it was ended because its running time was used up."""
+    lapsed: bool = False
+    """Whether it was ended because nobody renewed its lease."""
 
     def __post_init__(self) -> None:
         if (self.status is None) == (self.signal is None):
@@ -78,6 +80,8 @@ class Link:
         self._last = 0
         self.heard = 0
         """Number of the last input that the runner had heard when it was connected to."""
+        self.recorded = 0
+        """Number of its newest record then; 0 if it had started nothing."""
 
     async def connect(self, after: int = 0) -> None:
         """Ask for every record after this one. Raises BadMessage if the runner does not answer properly."""
@@ -87,12 +91,12 @@ class Link:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._discard_until(frames.answer_to(nonce))
-                heard = frames.NUMBER.unpack(await self._reader.readexactly(frames.NUMBER.size))[0]
+                heard, recorded = await self._number(), await self._number()
         except TimeoutError as error:
             raise BadMessage(f"the runner in the sandbox gave no answer in {ANSWER_TIMEOUT:.0f} s") from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise BadMessage("the runner in the sandbox ended before it answered") from error
-        self._last, self.heard = after, heard
+        self._last, self.heard, self.recorded = after, heard, recorded
 
     async def start(self, program: Program) -> None:
         """Start the program; harmless if it has been started."""
@@ -108,6 +112,10 @@ class Link:
     async def ack(self, seq: int) -> None:
         """Records up to this one are safe here. After the ack of ProgramEnd the sandbox ends by itself."""
         await self._send(frames.frame(frames.ACK, seq))
+
+    async def renew(self, seconds: float) -> None:
+        """Let a program that has a lease run for so long from now."""
+        await self._send(frames.frame(frames.LEASE, max(0, round(seconds * 1000))))
 
     async def signal(self, number: int) -> None:
         """Send a signal to the program's process group."""
@@ -159,6 +167,10 @@ class Link:
             yield Numbered(seq, fact)
             if isinstance(fact, ProgramEnd):
                 return
+
+    async def _number(self) -> int:
+        (number,) = frames.NUMBER.unpack(await self._reader.readexactly(frames.NUMBER.size))
+        return int(number)
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):  # the reading side notices, and knows what it means

@@ -25,6 +25,8 @@ class Program(Frozen, frozen=True):
     cwd: str = WORK
     session: bool = False
     """Whether it is a kernel that is spoken to."""
+    lease: float | None = None
+    """Seconds that it may run unless that is renewed; None: as long as it takes."""
 
 
 def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
@@ -32,7 +34,8 @@ def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
     if spec.kind is Kind.SESSION:
         return session_program(limits, environments)
     env = {**_environment(limits, environments), "MPLBACKEND": "agg"}
-    return Program(argv=("python3", f"{WORK}/{spec.entry}", *spec.args), env=env, timeout=limits.timeout)
+    argv = ("python3", f"{WORK}/{spec.entry}", *spec.args)
+    return Program(argv=argv, env=env, timeout=limits.timeout, lease=spec.lease)
 
 
 def session_program(limits: Limits, environments: int) -> Program:

@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from homie_core.model.control import RunRequest
 from homie_core.model.errors import HomieError
 from homie_core.model.event import Accepted
 from homie_core.model.job import JobSpec, Limits, Outcome
@@ -14,6 +15,8 @@ from homie_core.model.names import JobId, NodeName, PeerId
 from homie_core.model.wire import Frozen, decode, encode
 
 SCHEMA = 2
+MAX_REQUEST = 1 << 30
+"""Bytes of a request of my own, with what it holds inline."""
 
 _TABLES = """
 CREATE TABLE hosted (
@@ -33,6 +36,9 @@ CREATE TABLE sent (
     at REAL NOT NULL
 ) STRICT;
 """
+_CARED = (
+    "CREATE TABLE IF NOT EXISTS cared (job TEXT PRIMARY KEY, request BLOB NOT NULL, again INTEGER NOT NULL) STRICT"
+)
 
 
 class Begun(Frozen, frozen=True):
@@ -92,7 +98,9 @@ class Journal:
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            elif version == 1:
+            if version <= SCHEMA:
+                self._db.execute(_CARED)
+            if version == 1:
                 self._db.executescript(
                     "BEGIN; ALTER TABLE hosted ADD COLUMN begun BLOB; PRAGMA user_version = 2; COMMIT;"
                 )
@@ -152,6 +160,19 @@ class Journal:
         """Return where a job went, if it was sent from here."""
         row = self._db.execute("SELECT job, peer, peer_name, title, at FROM sent WHERE job = ?", (job,)).fetchone()
         return Sent(*row) if row else None
+
+    def care(self, request: RunRequest, again: int) -> None:
+        """Write down that a job that was sent may be started again so many times."""
+        self._db.execute("INSERT OR REPLACE INTO cared VALUES (?, ?, ?)", (request.id, encode(request), again))
+
+    def cared(self) -> list[tuple[RunRequest, int]]:
+        """Return the jobs that may be started again, and how often."""
+        rows = self._db.execute("SELECT request, again FROM cared")
+        return [(decode(request, RunRequest, MAX_REQUEST), again) for request, again in rows]
+
+    def care_no_more(self, job: JobId) -> None:
+        """This job has ended for good."""
+        self._db.execute("DELETE FROM cared WHERE job = ?", (job,))
 
     def purge(self, before: float) -> None:
         """Drop where jobs went that were sent before this wall time."""

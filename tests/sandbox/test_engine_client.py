@@ -10,7 +10,7 @@ import pytest
 from docker.types import ContainerConfig, HostConfig
 from sandbox_lab import LIMITS
 
-from homie_core.model.errors import SandboxError
+from homie_core.model.errors import EngineAway, SandboxError
 from homie_core.model.job import Limits
 from homie_core.sandbox.base import Box
 from homie_core.sandbox.dialect import DOCKER, PODMAN, Dialect
@@ -149,9 +149,9 @@ async def test_an_engine_at_a_port() -> None:
             "refused: can only kill",
         ),
         (answer("no JSON", "500 Server Error"), SandboxError, "refused: no JSON"),
-        (answer("no JSON"), SandboxError, "does not answer as it should"),
-        (b"220 mail.example ESMTP\r\n", SandboxError, "does not answer as it should"),
-        (b"", SandboxError, "does not answer as it should"),
+        (answer("no JSON"), EngineAway, "does not answer as it should"),
+        (b"220 mail.example ESMTP\r\n", EngineAway, "does not answer as it should"),
+        (b"", EngineAway, "does not answer as it should"),
     ],
 )
 async def test_answers_that_are_none(short_tmp: Path, said: bytes, kind: type[SandboxError], why: str) -> None:
