@@ -56,12 +56,12 @@ PLANTED = {
         Change(Submitter, "_upload", "reversed(range(TRIES))", "reversed(range(1))"),
         Change(
             Submitter,
-            "submit",
+            "bring",
             "await self._upload(sent, files, frozenset(accepted.missing), missing, meter)",
             "try:\n"
             "        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)\n"
             "    except PeerUnreachable:\n"
-            "        sent, _, accepted = await self._find_host(request, spec)\n"
+            "        sent, _, accepted = await self._find_host(request, spec, but)\n"
             "        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)",
         ),
     ],
