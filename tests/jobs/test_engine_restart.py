@@ -35,7 +35,18 @@ class Dockerd:
         self.url, self.live = f"unix://{folder}/docker.sock", live
         self._folder = folder
         self._command = [
-            *("dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec", "-H", self.url),
+            # In a network of its own: without a bridge, it would take this machine's docker0 away.
+            *(
+                "unshare",
+                "--net",
+                "dockerd",
+                "--data-root",
+                folder / "data",
+                "--exec-root",
+                folder / "exec",
+                "-H",
+                self.url,
+            ),
             *("--pidfile", folder / "pid", "--bridge=none", "--iptables=false", "--ip-forward=false"),
             *(["--live-restore"] if live else []),
         ]
