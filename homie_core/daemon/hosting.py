@@ -400,7 +400,7 @@ class Hosting:
                 await asyncio.sleep(AGAIN)
         hosted.running = None
         if hosted.job.spec.id not in self._jobs:  # its submitter was quicker
-            workspace.remove(hosted.folder)
+            await self._remove(hosted.folder)
 
     def _stop(self, hosted: Hosted, how: How) -> None:
         if hosted.job.state is State.ENDED or hosted.stop is not None:
@@ -440,7 +440,13 @@ class Hosting:
         self._dropped[job] = time.monotonic()
         del self._jobs[job]
         if hosted.running is None:
-            workspace.remove(hosted.folder)
+            self._tasks.start(self._remove(hosted.folder), f"remove {job}")
+
+    async def _remove(self, folder: Path) -> None:
+        """Take a job's folder away, once what an earlier life left in it is: two at a time would trip."""
+        if self._sweeping:
+            await asyncio.wait({self._sweeping})
+        await asyncio.to_thread(workspace.remove, folder)
 
     def _of(self, caller: PeerId, job: JobId) -> Hosted:
         """Return the caller's job; another's looks like none."""
