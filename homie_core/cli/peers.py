@@ -9,7 +9,7 @@ from homie_core.cli.parameters import NODE
 from homie_core.cli.render import bar, clean, hint, say, table
 from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
-from homie_core.model.control import JobView
+from homie_core.model.control import JobView, Status
 from homie_core.model.errors import HomieError, NoPeer
 from homie_core.model.peer import Holds, Peer, Standing, unabridge
 from homie_core.model.quantity import show_duration, show_size
@@ -35,6 +35,7 @@ def peers(as_json: bool) -> None:
         say(peers_table(known))
     else:
         hint(NOBODY)
+    _say_damage(client.status())
 
 
 @click.command()
@@ -42,7 +43,8 @@ def peers(as_json: bool) -> None:
 def jobs(as_json: bool) -> None:
     """List the jobs that I sent or that run here."""
     client, _ = ensure_daemon(home())
-    known = client.status().jobs
+    status = client.status()
+    known = status.jobs
     if as_json:
         fields = ("id", "mine", "peer", "title", "age")
         say(json.dumps([{**{f: getattr(j, f) for f in fields}, "state": j.state.value} for j in known]))
@@ -50,6 +52,7 @@ def jobs(as_json: bool) -> None:
         say(jobs_table(known))
     else:
         hint("No jobs.")
+    _say_damage(status)
 
 
 @click.command()
@@ -118,6 +121,11 @@ def jobs_table(known: tuple[JobView, ...]) -> str:
             for job in known
         ],
     )  # fmt: skip
+
+
+def _say_damage(status: Status) -> None:
+    if status.damage:
+        hint(f"\nThis machine takes no jobs: {clean(status.damage)}")
 
 
 def _row(peer: Peer) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import accept
 from homie_core.engine.room import Claim
-from homie_core.model.errors import PeerRefused, SandboxError
+from homie_core.model.errors import PeerRefused, PeerUnreachable, SandboxError
 from homie_core.model.event import Accepted, Busy, Ended, Event, Queued, Record, Restarted, Started
 from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
@@ -73,6 +73,7 @@ class Hosting:
 
         One that would wait at a place beyond `most` is not taken, and hears where it would.
         """
+        self._check_journal()
         hosted = self._jobs.get(spec.id)
         if hosted is not None:
             if hosted.job.submitter != caller or hosted.job.spec != spec:
@@ -450,12 +451,18 @@ class Hosting:
 
     def _of(self, caller: PeerId, job: JobId) -> Hosted:
         """Return the caller's job; another's looks like none."""
+        self._check_journal()
         hosted = self._jobs.get(job)
         if hosted is None or hosted.job.submitter != caller:
             raise PeerRefused(
                 f"there is no job {job} here; what was fetched, or is older than {KEEP / 86400:.0f} days, is gone"
             )
         return hosted
+
+    def _check_journal(self) -> None:
+        """Without a journal it is not known what runs here: callers ask again later, as if nobody answered."""
+        if self.journal.damage:
+            raise PeerUnreachable(f"{self.admission.name} cannot use its journal; its owner has to help")
 
 
 def _lease(spec: JobSpec) -> Lease | None:

@@ -32,7 +32,7 @@ from homie_core.net.discovery import Discovery
 from homie_core.net.seal import Seal
 from homie_core.net.server import PeerServer
 from homie_core.store import identity
-from homie_core.store.journal import Journal
+from homie_core.store.journal import open_journal
 from homie_core.store.pins import Pins
 from homie_core.store.steady import Steady
 from homie_core.store.trusted import Trusted
@@ -61,9 +61,9 @@ class Node:
         self._tasks = Tasks()
         self._pins = Pins.load(home)
         self._trusted = Trusted.load(home)
-        self._journal = Journal(home / "journal.db")
+        self._journal = open_journal(home / "journal.db")
         self._clock = Steady(home / "clock")
-        self._offer = Offer(home, config)
+        self._offer = Offer(home, config, self._journal.damage)
         self._hosting = Hosting(
             self._id,
             home / "jobs",
@@ -93,8 +93,11 @@ class Node:
             stack.push_async_callback(self._offer.close)  # after the task that still uses its engine
             stack.push_async_callback(self._tasks.cancel)
             self._journal.purge(self._clock.now() - REMEMBER)
-            self._hosting.recover()
-            self._runs.care.recover()
+            if self._journal.damage:
+                log.error("%s", self._journal.damage)
+            else:
+                self._hosting.recover()
+                self._runs.care.recover()
             await self._listen()
             stack.push_async_callback(self._server.close)
             stack.push_async_callback(self._runs.close)
@@ -135,6 +138,7 @@ class Node:
             preparing=self._offer.preparing,
             limits=self._offer.limits,
             warning=self._offer.warning,
+            damage=self._journal.damage,
             addresses=self._addresses(),
             free_cpus=admission.free_cpus,
             free_memory=admission.free_memory,

@@ -40,7 +40,8 @@ BETTER, SELDOM = 60.0, 3600.0
 class Offer:
     """Measures this machine and gets its sandbox ready; says why when nothing can be offered."""
 
-    def __init__(self, home: Path, config: Config) -> None:
+    def __init__(self, home: Path, config: Config, trouble: str = "") -> None:
+        """`trouble`: why nothing can be offered whatever this machine has."""
         self._config = config
         self._home = home
         self._machine = Machine()
@@ -67,11 +68,12 @@ class Offer:
         """What is under way, in words; empty if nothing is."""
         self.trouble = ""
         """Why no jobs are taken, with the way out; empty if they are."""
-        if config.sharing:
-            self.preparing = self.admission.closed = "its sandbox is being prepared"
+        if not config.sharing:
+            trouble = trouble or "sharing is off; switch it on with `homie config set sharing true` and restart"
+        if trouble:
+            self.trouble = self.admission.closed = trouble
         else:
-            why = "sharing is off; switch it on with `homie config set sharing true` and restart"
-            self.trouble = self.admission.closed = why
+            self.preparing = self.admission.closed = "its sandbox is being prepared"
 
     def capacity(self) -> Capacity:
         """Return what this node has and offers at this moment."""
@@ -107,7 +109,7 @@ class Offer:
 
     async def prepare(self, node: PeerId, hosting: Hosting, announce: Callable[[], None]) -> None:
         """Get the sandbox ready, open the doors and announce it; look again for one, and then for a better one."""
-        if not self._config.sharing:
+        if self.trouble:
             return
         self._hosting = hosting
         choice = await self._find(node, hosting)

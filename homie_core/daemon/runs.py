@@ -269,6 +269,8 @@ class Runs:
     def _sent(self, job: JobId) -> Sent:
         sent = self.journal.sent(job)
         if sent is None:
+            if self.journal.damage:
+                raise HomieError(f"where job {job} went is not known here: {self.journal.damage}")
             raise HomieError(f"job {job} was not sent from here")
         return sent
 

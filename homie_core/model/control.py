@@ -214,4 +214,6 @@ class Status(Frozen, frozen=True):
     """How the limits of jobs hold: `memory exact, processes exact, cpu exact, disk soft`; empty if unknown."""
     warning: Prose = ""
     """What the owner must know of this sandbox; empty if there is nothing."""
+    damage: Prose = ""
+    """Why this node's journal cannot be used, with the way out; empty if it can."""
     jobs: tuple[JobView, ...] = ()

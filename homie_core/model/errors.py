@@ -12,6 +12,8 @@ HomieError
 ├── BadMessage           bytes from elsewhere that are no message of ours
 ├── IllegalTransition    an event that cannot happen to a job in this state
 ├── TransferError        a file did not arrive as it was announced
+├── CannotWrite          the state of this node cannot be written down: a full disk, or a broken one
+├── JournalUnusable      the journal is damaged, or of a newer version
 └── SandboxError         no sandbox, or one that could not be made
 """
 
@@ -76,6 +78,14 @@ class IllegalTransition(HomieError):
 
 class TransferError(HomieError):
     """A file did not arrive as it was announced (size, digest), or the link broke."""
+
+
+class CannotWrite(HomieError):
+    """The state of this node cannot be written down: its disk is full, or broken. Nothing is acknowledged then."""
+
+
+class JournalUnusable(HomieError):
+    """The journal is damaged, or was written by a newer version; the text says what to do and what it costs."""
 
 
 class SandboxError(HomieError):

@@ -1,14 +1,17 @@
 """The journal: which jobs this node has accepted, and which it has sent; written before anyone is told.
 
-SQLite in WAL mode, committed per entry: it survives `kill -9` of the daemon at any point.
+SQLite in WAL mode, committed per entry: it survives `kill -9` of the daemon at any point. One that cannot be
+read is left as it is (`open_journal`).
 """
 
+import shlex
+import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from homie_core.model.control import RunRequest
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import BadMessage, CannotWrite, JournalUnusable
 from homie_core.model.event import Accepted
 from homie_core.model.job import JobSpec, Limits, Outcome
 from homie_core.model.names import JobId, NodeName, PeerId
@@ -39,6 +42,11 @@ CREATE TABLE sent (
 _CARED = (
     "CREATE TABLE IF NOT EXISTS cared (job TEXT PRIMARY KEY, request BLOB NOT NULL, again INTEGER NOT NULL) STRICT"
 )
+
+
+LEAST = 1 << 20
+"""Bytes that are free where a journal can be opened."""
+NOTHING_DONE = "No jobs of others are taken, and nothing is rerun or deleted"
 
 
 class Begun(Frozen, frozen=True):
@@ -80,59 +88,73 @@ class Sent:
 
 
 class Journal:
-    """The one durable list of jobs of a node."""
+    """The one durable list of jobs of a node. What writes raises CannotWrite while its disk is full."""
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, path: Path | None, damage: str = "") -> None:
+        """Open it, or one in memory. Raises JournalUnusable, and CannotWrite if there is no room to open it."""
+        self._path = path
+        self.damage = damage
+        """Why it is in memory only; empty if it is not."""
         try:
-            path.chmod(0o600)
-            self._prepare(path)
-        except BaseException:
-            self._db.close()
-            raise
+            self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+        except (sqlite3.DatabaseError, BadMessage) as error:
+            assert path
+            if shutil.disk_usage(path.parent).free < LEAST:
+                raise CannotWrite(
+                    f"{path} cannot be opened: its disk is full; make room, then: homie up"
+                ) from error
+            what = f"the journal {path} is damaged ({error})"
+            raise JournalUnusable(f"{what}. {NOTHING_DONE}. To start with an empty one: {_anew(path)}") from error
 
-    def _prepare(self, path: Path) -> None:
-        try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            if version <= SCHEMA:
-                self._db.execute(_CARED)
-            if version == 1:
-                self._db.executescript(
-                    "BEGIN; ALTER TABLE hosted ADD COLUMN begun BLOB; PRAGMA user_version = 2; COMMIT;"
-                )
-        except sqlite3.DatabaseError as error:
-            raise HomieError(
-                f"the journal {path} cannot be read ({error}). Nothing was rerun or deleted; "
-                "move the file away to start with an empty one"
-            ) from error
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
-            raise HomieError(
-                f"the journal {path} was written by a newer Homie (format {version}; this one knows "
-                f"{SCHEMA}). Upgrade with `pip install -U homie-compute`"
+            assert self._path
+            raise JournalUnusable(
+                f"the journal {self._path} was written by a newer Homie (format {version}; this one knows "
+                f"{SCHEMA}). {NOTHING_DONE}. Upgrade with `pip install -U homie-compute`, or start with an empty "
+                f"one: {_anew(self._path)}"
             )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        self._db.execute(_CARED)
+        if version == 1:
+            self._db.executescript(
+                "BEGIN; ALTER TABLE hosted ADD COLUMN begun BLOB; PRAGMA user_version = 2; COMMIT;"
+            )
+        if self._path:
+            self._path.chmod(0o600)
+        for (problem,) in self._db.execute("PRAGMA quick_check(1)"):
+            if problem != "ok":
+                raise sqlite3.DatabaseError(problem)
+        self.hosted()
+        self.cared()
 
     def accept(self, submitter: PeerId, spec: JobSpec, accepted: Accepted, at: float) -> None:
         """Write down a job before its submitter hears that it is accepted."""
-        self._db.execute(
+        self._write(
             "INSERT INTO hosted (job, submitter, spec, accepted, at) VALUES (?, ?, ?, ?, ?)",
             (spec.id, submitter, encode(spec), encode(accepted), at),
         )
 
     def begin(self, job: JobId, begun: Begun) -> None:
         """Write down what a hosted job runs in, before its program is started."""
-        self._db.execute("UPDATE hosted SET begun = ? WHERE job = ?", (encode(begun), job))
+        self._write("UPDATE hosted SET begun = ? WHERE job = ?", (encode(begun), job))
 
     def end(self, job: JobId, outcome: Outcome) -> None:
         """Write down how a hosted job ended."""
-        self._db.execute("UPDATE hosted SET outcome = ? WHERE job = ?", (encode(outcome), job))
+        self._write("UPDATE hosted SET outcome = ? WHERE job = ?", (encode(outcome), job))
 
     def forget(self, job: JobId) -> None:
         """Drop a hosted job whose events and files are gone."""
-        self._db.execute("DELETE FROM hosted WHERE job = ?", (job,))
+        self._write("DELETE FROM hosted WHERE job = ?", (job,))
 
     def hosted(self) -> list[Hosted]:
         """Return all hosted jobs, oldest first."""
@@ -151,7 +173,7 @@ class Journal:
 
     def send(self, sent: Sent) -> None:
         """Write down which peer gets a job before it is offered there; a second choice replaces the first."""
-        self._db.execute(
+        self._write(
             "INSERT OR REPLACE INTO sent (job, peer, peer_name, title, at) VALUES (?, ?, ?, ?, ?)",
             (sent.job, sent.peer, sent.peer_name, sent.title, sent.at),
         )
@@ -163,7 +185,7 @@ class Journal:
 
     def care(self, request: RunRequest, again: int) -> None:
         """Write down that a job that was sent may be started again so many times."""
-        self._db.execute("INSERT OR REPLACE INTO cared VALUES (?, ?, ?)", (request.id, encode(request), again))
+        self._write("INSERT OR REPLACE INTO cared VALUES (?, ?, ?)", (request.id, encode(request), again))
 
     def cared(self) -> list[tuple[RunRequest, int]]:
         """Return the jobs that may be started again, and how often."""
@@ -172,11 +194,11 @@ class Journal:
 
     def care_no_more(self, job: JobId) -> None:
         """This job has ended for good."""
-        self._db.execute("DELETE FROM cared WHERE job = ?", (job,))
+        self._write("DELETE FROM cared WHERE job = ?", (job,))
 
     def purge(self, before: float) -> None:
         """Drop where jobs went that were sent before this wall time."""
-        self._db.execute("DELETE FROM sent WHERE at < ?", (before,))
+        self._write("DELETE FROM sent WHERE at < ?", (before,))
 
     @property
     def changes(self) -> int:
@@ -185,3 +207,29 @@ class Journal:
 
     def close(self) -> None:
         self._db.close()
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise CannotWrite(f"the journal {self._path} cannot be written ({error}); make room there") from error
+
+
+def open_journal(path: Path) -> Journal:
+    """Return the journal of this file or, if it cannot be used, an empty one in memory whose `damage` says why.
+
+    The file is left as it is then. Raises CannotWrite if the disk is full.
+    """
+    try:
+        return Journal(path)
+    except JournalUnusable as error:
+        return Journal(None, str(error))
+
+
+def _anew(path: Path) -> str:
+    """Return the commands that put a journal aside, and what that costs."""
+    aside, files = shlex.quote(str(path.parent / "damaged")), f"{shlex.quote(str(path))}*"
+    return (
+        f"`homie down && mkdir -p {aside} && mv {files} {aside} && homie up`. Then jobs of others that still run "
+        "here are ended, results that they have not fetched are removed, and where your own jobs went is forgotten"
+    )

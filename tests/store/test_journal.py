@@ -1,13 +1,14 @@
 import sqlite3
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from homie_core.model.errors import HomieError
+from homie_core.model.errors import CannotWrite
 from homie_core.model.event import Accepted
 from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import Digest, FileName, JobId, NodeName, PeerId
-from homie_core.store.journal import Begun, Journal, Sent
+from homie_core.store.journal import Begun, Journal, Sent, open_journal
 
 PEER = PeerId("b" * 64)
 ACCEPTED = Accepted(limits=Limits(cpus=1, memory=1 << 30, timeout=60), missing=())
@@ -90,17 +91,78 @@ def test_the_file_is_private(path, journal_at):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_journal_is_left_alone_and_named(path):
+def damaged(path: Path, journal: Journal) -> None:
+    """Put other bytes in the midst of it: it opens, but not all can be read."""
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[4096 : len(data)] = b"x" * (len(data) - 4096)
+    path.write_bytes(data)
+
+
+def no_spec(path: Path, journal: Journal) -> None:
+    journal.accept(PEER, spec(), ACCEPTED, at=5.0)
+    journal.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE hosted SET spec = x'00'")
+    db.close()
+
+
+def rubbish(path: Path, journal: Journal) -> None:
+    journal.close()
     path.write_bytes(b"rubbish" * 1000)
-    with pytest.raises(HomieError, match=r"Nothing was rerun or deleted"):
-        Journal(path)
-    assert path.read_bytes() == b"rubbish" * 1000
 
 
-def test_a_newer_journal_is_refused(path):
+def folder(path: Path, journal: Journal) -> None:
+    journal.close()
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("harm", [damaged, no_spec, rubbish, folder])
+def test_a_damaged_journal_is_left_alone_and_named(path, harm):
+    harm(path, Journal(path))
+    before = path.read_bytes() if path.is_file() else None
+    journal = open_journal(path)
+    assert f"the journal {path} is damaged" in journal.damage
+    assert f"mv {path}* {path.parent}/damaged" in journal.damage
+    assert journal.hosted() == []
+    sent = Sent(spec().id, PEER, NodeName("desk"), "a.py", 1.0)
+    journal.send(sent)
+    assert journal.sent(spec().id) == sent
+    journal.close()
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_newer_journal_is_left_alone_and_named(path):
     Journal(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 9")
     db.close()
-    with pytest.raises(HomieError, match="format 9; this one knows 2"):
-        Journal(path)
+    before = path.read_bytes()
+    journal = open_journal(path)
+    assert "format 9; this one knows 2" in journal.damage
+    assert "pip install -U homie-compute" in journal.damage
+    journal.close()
+    assert path.read_bytes() == before
+
+
+def test_a_journal_that_can_be_used_has_no_damage(path):
+    journal = open_journal(path)
+    assert not journal.damage
+    journal.close()
+
+
+def test_what_a_full_disk_does_not_take_is_an_error(tmp_path, journal_at):
+    journal = journal_at()
+    (most,) = journal._db.execute("PRAGMA page_count").fetchone()
+    journal._db.execute(f"PRAGMA max_page_count = {most}")
+
+    def accept_many():
+        for number in range(100):
+            journal.accept(PEER, spec(f"{number:012x}"), ACCEPTED, at=float(number))
+
+    with pytest.raises(CannotWrite, match="database or disk is full"):
+        accept_many()
+    known = [job.spec.id for job in journal.hosted()]
+    assert known == [f"{number:012x}" for number in range(len(known))]
+    assert [job.spec.id for job in journal_at().hosted()] == known
