@@ -19,6 +19,7 @@ REPEAT = {
     "functions": 10,
     "idle": 1,
     "admission": 3,
+    "soak": 1,
 }
 """Which there are, and how often each is repeated by default."""
 

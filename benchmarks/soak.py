@@ -1,0 +1,175 @@
+"""Very many short jobs on one pair of daemons: none is lost, none runs twice, and neither daemon grows.
+
+HOMIE_SOAK_JOBS says how many (1000; the figures of docs/status.md are of more), HOMIE_SOAK_SANDBOX in what
+(bubblewrap, docker). Each daemon is compared with itself at rest: its memory at the end with that after a warm-up,
+its descriptors at the end with those before the first job.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pair import Pair
+
+from benchmarks.pairs import Comparison, Result
+from homie_core.client import Client, new_job_id, request_for_script
+from homie_core.model.control import Delivered, JobEvent
+from homie_core.model.event import Ended, Output, Started
+from homie_core.model.job import Ask, How
+
+JOBS = int(os.environ.get("HOMIE_SOAK_JOBS", "1000"))
+WARM_UP = 300
+"""Jobs at most after which memory and descriptors are looked at first; of fewer jobs, a third."""
+AT_ONCE = 6
+SANDBOX = os.environ.get("HOMIE_SOAK_SANDBOX", "bubblewrap")
+GROWTH = 1.10
+"""So many times the memory after the warm-up may be there at the end, at most."""
+REST = 40.0
+"""Seconds in which connections that are kept for a next request are closed, and memory is given back."""
+STILL = 3.0
+"""Seconds without a change that are rest."""
+CODE = """
+import sys
+with open("starts", "a") as file:
+    file.write(sys.argv[1] + "\\n")
+print(sys.argv[1])
+sys.exit(int(sys.argv[1]) % 100)
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a daemon holds."""
+
+    memory: int
+    """Bytes that are resident."""
+    descriptors: int
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What came of it."""
+
+    lost: list[str]
+    """What is not as it should be of a job: its end, its output or its file."""
+    doubled: list[str]
+    """What began more than once."""
+    seconds: float
+    first: dict[str, Held]
+    """By node, before the first job."""
+    warm: dict[str, Held]
+    """After the warm-up."""
+    last: dict[str, Held]
+    """After the last job."""
+
+    def check(self) -> None:
+        """Raise AssertionError unless it went as it is promised."""
+        assert (self.lost, self.doubled) == ([], [])
+        for node, last in self.last.items():
+            assert last.memory < GROWTH * self.warm[node].memory, (node, self.warm[node], last)
+            assert last.descriptors == self.first[node].descriptors, (node, self.first[node], last)
+
+
+def measure(repeat: int) -> Iterator[Result]:
+    """Compare the end with the beginning, and what came with what was sent."""
+    found = [soak(JOBS, SANDBOX) for _ in range(repeat)]
+    for each in found:
+        each.check()
+    name, jobs = f"{JOBS} short jobs, {SANDBOX}", (float(JOBS),) * repeat
+    yield Comparison(f"{name}: run once and whole", "sent", "jobs", jobs, jobs)
+    times = tuple(each.seconds for each in found)
+    yield Comparison(f"{name}, {AT_ONCE} at a time", "a minute", "s", times, (60.0,) * repeat)
+    for node in ("laptop", "desk"):
+        warm, last = ([getattr(each, when)[node] for each in found] for when in ("warm", "last"))
+        memory = (tuple(held.memory / 1e6 for held in side) for side in (last, warm))
+        yield Comparison(f"{name}: memory of {node}", f"after {_warm_up(JOBS)} jobs", "MB", *memory)
+        first = [each.first[node] for each in found]
+        descriptors = (tuple(float(held.descriptors) for held in side) for side in (last, first))
+        yield Comparison(f"{name}: descriptors of {node}", "before the first", "", *descriptors)
+
+
+def soak(jobs: int, sandbox: str) -> Soak:
+    """Run so many jobs on a pair of their own."""
+    lost: list[str] = []
+    doubled: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Pair(sandbox=sandbox, desk={"container_memory_limit": "128m"}) as pair,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        script, client = Path(folder) / "job.py", Client(pair.laptop.home)
+        script.write_text(CODE)
+
+        def run(number: int) -> None:
+            one_lost, one_doubled = _run(client, script, number)
+            lost.extend(one_lost)
+            doubled.extend(one_doubled)
+
+        pair.desk.wait_until_warm()
+        first = _at_rest(pair)
+        list(pool.map(run, range(_warm_up(jobs))))
+        warm = _at_rest(pair)
+        began = time.monotonic()
+        list(pool.map(run, range(_warm_up(jobs), jobs)))
+        seconds = time.monotonic() - began
+        return Soak(lost, doubled, seconds, first, warm, _at_rest(pair, first))
+
+
+def _warm_up(jobs: int) -> int:
+    return min(WARM_UP, jobs // 3)
+
+
+def _run(client: Client, script: Path, number: int) -> tuple[list[str], list[str]]:
+    """Run one job; return what is missing or wrong, and what came more than once."""
+    results = script.with_name(f"results-{number}")
+    ask = Ask(cpus=0.1)
+    request = request_for_script(str(script), [str(number)], results=results, job=new_job_id(), ask=ask)
+    news = list(client.run(request))
+    events = [item.record.event for item in news if isinstance(item, JobEvent)]
+    numbers = [item.record.seq for item in news if isinstance(item, JobEvent)]
+    output = b"".join(event.data for event in events if isinstance(event, Output))
+    ends = [(event.outcome.how, event.outcome.status) for event in events if isinstance(event, Ended)]
+    delivered = [item.files for item in news if isinstance(item, Delivered)]
+    starts = (results / "starts").read_text() if (results / "starts").exists() else ""
+    line, started = f"{number}\n", sum(isinstance(event, Started) for event in events)
+    whole = (
+        (ends == [(How.EXITED, number % 100)])
+        and numbers == list(range(1, len(numbers) + 1))
+        and line.encode() in output
+        and line in starts
+        and delivered == [("starts",)]
+    )
+    once = started <= 1 and output.count(line.encode()) <= 1 and starts.count(line) <= 1
+    story = f"{number}: {news}"
+    return ([] if whole else [story]), ([] if once else [story])
+
+
+def _at_rest(pair: Pair, before: dict[str, Held] | None = None) -> dict[str, Held]:
+    """Return what both hold once they let go of nothing more.
+
+    What they have more of than before gets `REST` to be let go.
+    """
+    daemons = {node.name: psutil.Process(Client(node.home).status().pid) for node in (pair.laptop, pair.desk)}
+    began, changed, held = time.monotonic(), time.monotonic(), _look(daemons)
+    while (now := time.monotonic()) < began + REST:
+        still = now > changed + STILL
+        if still and all(one.descriptors <= before[name].descriptors for name, one in held.items() if before):
+            break
+        time.sleep(0.2)
+        before_now, held = held, _look(daemons)
+        if any(_less(held[name], one) for name, one in before_now.items()):
+            changed = now
+    return held
+
+
+def _less(now: Held, before: Held) -> bool:
+    return now.memory < 0.99 * before.memory or now.descriptors < before.descriptors
+
+
+def _look(daemons: dict[str, psutil.Process]) -> dict[str, Held]:
+    return {name: Held(one.memory_info().rss, one.num_fds()) for name, one in daemons.items()}
