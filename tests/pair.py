@@ -245,9 +245,15 @@ def runs(process: psutil.Process) -> bool:
 def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
     for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
         node.homie("config", "set", key, value)
-    if CACHE.exists() and node.uid is None:
-        shutil.copytree(CACHE, node.home / "environments", copy_function=_link, ignore=UNFINISHED)
+    if node.uid is None:
+        give_environments(node.home)
     node.homie("up")
+
+
+def give_environments(home: Path) -> None:
+    """Let the node of this home have what earlier ones have made ready."""
+    if CACHE.exists():
+        shutil.copytree(CACHE, home / "environments", copy_function=_link, ignore=UNFINISHED)
 
 
 def _keep_environments(node: Node) -> None:

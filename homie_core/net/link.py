@@ -163,6 +163,10 @@ class Link:
                 if message.type is aiohttp.WSMsgType.TEXT and outbox:
                     outbox.taken(_taken(message.data))
                     continue
+                if message.type is aiohttp.WSMsgType.ERROR and not isinstance(
+                    message.data, aiohttp.WebSocketError
+                ):
+                    raise message.data  # it fell silent; what was malformed is said below
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     raise BadMessage(f"{self._where} sent something that is no event")
                 for data in unframer.feed(message.data):

@@ -10,8 +10,8 @@ from pathlib import Path
 import docker
 import psutil
 import pytest
+from ear import Ear, cell, text
 from pair import Node, Pair
-from test_channel import Ear, cell, text
 
 from homie_core.client import Client, new_job_id, request_for_session
 from homie_core.client.channel import Channel

@@ -69,6 +69,10 @@ class Host:
             statistic = ["-m", "statistic", "--mode", "random", "--probability", str(share)]
             self.run(["iptables", "-A", "INPUT", "-i", "eth0", *statistic, "-j", "DROP"])
 
+    def ignore(self, other: "Host") -> None:
+        """From now on drop all packets from another host, until `lose` says otherwise."""
+        self.run(["iptables", "-A", "INPUT", "-s", other.address, "-j", "DROP"])
+
     def plug(self, plugged: bool) -> None:
         """Pull this host's cable out of the switch, or put it back."""
         _ip("-n", self._switch, "link", "set", self._port, "up" if plugged else "down")

@@ -1,19 +1,15 @@
 """The main job, as two people on one network do it: set up, see each other, run a script there, get its files."""
 
 import hashlib
-import json
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from machines import HOMIE, wait_until
 
 from homie_core.client import Client
 
 pytestmark = [pytest.mark.netns, pytest.mark.docker]
-
-HOMIE = Path(sys.executable).with_name("homie")
 
 TRAIN = """
 import hashlib, sys, time
@@ -24,48 +20,6 @@ for epoch in range(int(sys.argv[2])):
     time.sleep(0.5)
 open("model.pt", "wb").write(hashlib.sha256(str(weights).encode()).digest() * 1000)
 """
-
-
-class Machine:
-    """A host of the LAN with a person's home on it."""
-
-    def __init__(self, host, folder, name, image):
-        self.host, self.name = host, name
-        self.home = folder / name
-        self.env = {"HOMIE_HOME": str(self.home), "NO_COLOR": "1"}
-        self.image = image
-
-    def homie(self, *words, timeout=60.0):
-        return self.host.run([HOMIE, *words], env=self.env, timeout=timeout).stdout
-
-    def join(self, secret=None):
-        group = ("--secret", secret) if secret else ("--new-group",)
-        self.homie("setup", "--name", self.name, *group, "--yes")
-        self.homie("config", "set", "container_base_image", self.image)
-        return self.homie("config", "get", "group_secret").strip()
-
-    def peers(self):
-        return json.loads(self.homie("peers", "--json"))
-
-    def sees(self, other):
-        return any(peer["name"] == other and peer["online"] for peer in self.peers())
-
-
-@pytest.fixture
-def machines(make_lab, short_tmp, base_image):
-    lab = make_lab(3)
-    names = ("laptop", "desk", "stranger")
-    machines = [Machine(lab.host(i), short_tmp, name, base_image) for i, name in enumerate(names, 1)]
-    yield machines
-    for machine in machines:
-        if machine.home.exists():
-            machine.host.popen([HOMIE, "down"], env=machine.env, stderr=subprocess.DEVNULL).wait(30)
-
-
-def wait_until(true, within):
-    until = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < until, f"not within {within} s"
 
 
 def test_the_main_job_between_two_machines(machines, tmp_path, monkeypatch):
