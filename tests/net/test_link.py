@@ -1,16 +1,18 @@
 """Calling a peer's API over real mutual TLS on loopback: what goes wrong is said in words."""
 
+import asyncio
 import hashlib
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from test_tls import node
 
-from homie_core.model.errors import PeerRefused, PeerUnreachable, TransferError
+from homie_core.model.errors import LinkBroke, PeerRefused, PeerUnreachable, TransferError
+from homie_core.model.event import Queued, Record
 from homie_core.model.job import FileRef
 from homie_core.model.names import Digest, FileName, JobId, NodeName
 from homie_core.model.peer import Capacity, Hello
-from homie_core.model.wire import PROTOCOL
+from homie_core.model.wire import PROTOCOL, frame
 from homie_core.net.link import Link, read_chunks
 from homie_core.net.server import PeerServer
 from homie_core.net.tls import client_context, server_context
@@ -113,6 +115,41 @@ async def test_a_no_arrives_as_the_peer_said_it(link):
 async def test_a_no_to_who_wants_to_read_events_is_no_broken_link(link):
     with pytest.raises(PeerRefused, match="there is no such job"):
         [record async for record in link.events(JOB, 0)]
+
+
+async def test_a_host_that_falls_silent_is_a_broken_link(host, tmp_path, monkeypatch):
+    """As behind a pulled cable: nothing is closed, and pings are not answered."""
+    monkeypatch.setattr("homie_core.net.link.PING", 0.2)
+    plugged, unused = asyncio.Event(), asyncio.Event()
+    plugged.set()
+
+    async def carry(reader, writer):
+        with closing(writer):
+            while data := await reader.read(1 << 16):
+                await plugged.wait()
+                writer.write(data)
+
+    async def cable(*ours):
+        theirs = await asyncio.open_connection("127.0.0.1", host.port)
+        await asyncio.gather(carry(ours[0], theirs[1]), carry(theirs[0], ours[1]))
+        unused.set()
+
+    async def events(caller, job, after):
+        yield frame(Record(seq=1, at=0.0, event=Queued(position=1, reason="")))
+        await asyncio.Future()
+
+    host.events = events
+    mine = node(tmp_path / "caller")
+    context = client_context(mine.cert_file, mine.key_file, mine.ca_pem)
+    async with await asyncio.start_server(cable, "127.0.0.1", 0) as server:
+        async with Link(*server.sockets[0].getsockname(), host.id, context) as link:
+            records = link.events(JOB, 0)
+            assert (await anext(records)).seq == 1
+            plugged.clear()
+            with pytest.raises(LinkBroke, match="in time"):
+                await anext(records)
+        plugged.set()
+        await unused.wait()
 
 
 async def test_nobody_there_is_said_with_the_address(link, host, tmp_path):
