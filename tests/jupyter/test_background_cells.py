@@ -72,11 +72,12 @@ def test_the_notebook_goes_on_meanwhile_and_cells_there_wait_their_turn(kernel: 
 
 def test_an_error_is_shown_in_its_cell_and_raised_by_its_result(kernel: LocalKernel):
     kernel.late.clear()
-    kernel.run("%%homie --bg fails\n1 / 0")
+    ran = kernel.run("%%homie --bg fails\n1 / 0")
     assert kernel.run("type(fails.exception(20)).__name__").results == ["'ZeroDivisionError'"]
     assert kernel.run("fails.result()", fine=False).reply["ename"] == "ZeroDivisionError"
     kernel.run("pass")
-    (error,) = [message["content"] for message in kernel.late if message["msg_type"] == "error"]
+    said = ran.messages + kernel.late
+    (error,) = [message["content"] for message in said if message["msg_type"] == "error"]
     assert (error["ename"], error["evalue"]) == ("ZeroDivisionError", "division by zero")
     assert "ZeroDivisionError" in kernel.run("%homie logs fails").stream()
 
