@@ -8,7 +8,7 @@ from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
 from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import Job, accept, advance
-from homie_core.model.event import Accepted, Ended, Record
+from homie_core.model.event import Accepted, Ended, Event, Record
 from homie_core.model.job import How
 from homie_core.store import journal
 from homie_core.store.incoming import Inbox
@@ -41,6 +41,11 @@ class Hosted:
     """If it runs only while its submitter is heard; seconds of `boottime`."""
     stop: How | None = None
     """Why it is to end before its time."""
+
+    def check(self, event: Event) -> None:
+        """Raise IllegalTransition if this cannot happen to it now."""
+        if not isinstance(event, Accepted):
+            advance(self.job, event)
 
     def learn(self, record: Record) -> None:
         """Take in what has happened, now or in an earlier life of the daemon. Raises IllegalTransition."""

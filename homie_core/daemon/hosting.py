@@ -5,11 +5,12 @@ nothing here: a lost connection never ends a job.
 """
 
 import asyncio
+import functools
 import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from homie_core.engine.admission import Admission, Refusal
 from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import accept
 from homie_core.engine.room import Claim
-from homie_core.model.errors import PeerRefused, PeerUnreachable, SandboxError
+from homie_core.model.errors import CannotWrite, PeerRefused, PeerUnreachable, SandboxError
 from homie_core.model.event import Accepted, Busy, Ended, Event, Queued, Record, Restarted, Started
 from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
@@ -34,6 +35,7 @@ from homie_core.store import parcels, workspace
 from homie_core.store.incoming import Inbox, Incoming
 from homie_core.store.inputs import Inputs
 from homie_core.store.journal import Begun, Journal
+from homie_core.store.room import room
 from homie_core.store.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ LATE = 3600.0
 """Seconds for which an offer may be on its way, held up: after them a job that was dropped could be taken anew."""
 AGAIN = 10.0
 """Seconds until an engine that does not remove a sandbox is asked again."""
+FULL = 5.0
+"""Seconds between two looks whether a full disk has room again."""
 LESS = "; send less, or ask its owner to lend more (container_disk_limit)"
 
 
@@ -92,25 +96,41 @@ class Hosting:
             self.admission.release(spec.id)
             name, lent = self.admission.name, show_size(limits.disk)
             raise PeerRefused(f"{name} lends a job at most {lent} of disk; its files are {show_size(size)}")
-        folder = self.folder / spec.id
         try:
-            folder.mkdir(mode=0o700, parents=True)
-            inbox = Inbox(folder / "received", spec.files)
-            accepted = Accepted(limits=limits, missing=inbox.missing)
-            self.journal.accept(caller, spec, accepted, self.wall())
-        except BaseException:
+            hosted = self._accept(caller, spec, limits)
+        except BaseException as error:
             self.admission.release(spec.id)
+            if isinstance(error, CannotWrite):
+                raise PeerRefused(f"{self.admission.name} takes no jobs now: its disk is full") from error
             raise
-        job = accept(spec, caller, accepted)
-        hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=Spool(folder / "events"))
-        hosted.lease = _lease(spec)
-        self._record(hosted, accepted)
+        accepted = hosted.accepted
         self._jobs[spec.id] = hosted
         log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.title, len(spec.files))
         self._open_session(hosted)
-        if not inbox.missing:
+        if not accepted.missing:
             self._ready(hosted)
         return accepted
+
+    def _accept(self, caller: PeerId, spec: JobSpec, limits: Limits) -> Hosted:
+        """Make a job's folder, and write it down. If that fails, nothing of it is left."""
+        folder = self.folder / spec.id
+        with room(self.folder):
+            folder.mkdir(mode=0o700, parents=True)
+        try:
+            with room(self.folder):
+                inbox = Inbox(folder / "received", spec.files)
+                accepted = Accepted(limits=limits, missing=inbox.missing)
+                job, spool = accept(spec, caller, accepted), Spool(folder / "events")
+            hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=spool)
+            hosted.lease = _lease(spec)
+            self.journal.accept(caller, spec, accepted, hosted.at)
+            self._record(hosted, accepted)
+        except BaseException:
+            workspace.remove(folder)
+            with suppress(CannotWrite):  # without a folder it is none, at the next start too
+                self.journal.forget(spec.id)
+            raise
+        return hosted
 
     @contextmanager
     def receive(self, caller: PeerId, job: JobId, digest: Digest) -> Iterator[Sink]:
@@ -118,7 +138,7 @@ class Hosting:
         hosted = self._of(caller, job)
         if hosted.inbox is None:
             raise PeerRefused(f"job {job} expects no files now; it is {hosted.job.state.value}")
-        with hosted.inbox.receive(digest) as incoming:
+        with room(hosted.folder), hosted.inbox.receive(digest) as incoming:
             yield _Metered(incoming, lambda: self.admission.progress(job, time.monotonic()))
         if hosted.inbox and not hosted.inbox.missing:
             self._ready(hosted)
@@ -267,7 +287,8 @@ class Hosting:
         for id, limits in self.admission.start().items():
             self._tasks.start(self._host(self._jobs[id], limits), f"job {id}")
         for id, queued in self.admission.announce().items():
-            self._record(self._jobs[id], queued)
+            with suppress(CannotWrite):  # it is but news
+                self._record(self._jobs[id], queued)
 
     def tick(self) -> None:
         """Give up jobs whose files stopped arriving; drop what was kept long enough.
@@ -281,14 +302,17 @@ class Hosting:
             self._pool = Pool(self.workshop, self.me, folder, limits, self.pool_size, taken)
         for id in self.admission.expired(time.monotonic()):
             why = "its files stopped arriving"
-            self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
+            with suppress(CannotWrite):  # later, then
+                self._end(self._jobs[id], Outcome(how=How.EXPIRED, status=1, detail=why))
         for hosted in self.jobs():
             if hosted.lease and not hosted.begun and boottime() > hosted.lease.until:
-                self._stop(hosted, How.LAPSED)
+                with suppress(CannotWrite):
+                    self._stop(hosted, How.LAPSED)
         self._dropped = {id: at for id, at in self._dropped.items() if time.monotonic() - at < LATE}
         for hosted in list(self._jobs.values()):
             if hosted.ended is not None and self.wall() - hosted.ended > KEEP:
-                self._drop(hosted)
+                with suppress(CannotWrite):
+                    self._drop(hosted)
             elif hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
                 log.info("session %s ends: nobody has used it", hosted.job.spec.id)
                 self._stop(hosted, How.IDLE)
@@ -297,7 +321,8 @@ class Hosting:
         """End all jobs because this node goes; their submitters are told."""
         self.admission.closed = "it is shutting down"
         for hosted in self._jobs.values():
-            self._stop(hosted, How.EVICTED)
+            with suppress(CannotWrite):  # what waited here waits on after the next start
+                self._stop(hosted, How.EVICTED)
         await self._tasks.settle(patience)
         await self.clear_pool()
 
@@ -377,14 +402,31 @@ class Hosting:
         outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
         try:
             async for event, fact in running.events():
-                self._record(hosted, event, fact)
+                await self._when_room(functools.partial(self._record, hosted, event, fact))
             outcome = running.outcome
         except Exception as error:
             log.exception("job %s could not be run", hosted.job.spec.id)
             outcome = Outcome(how=How.FAILED, status=1, detail=f"an error on its host: {error}"[:2000])
         finally:
-            self._end(hosted, outcome)
-            await asyncio.shield(self._clean_up(hosted, running))
+            await asyncio.shield(self._finish(hosted, running, outcome))
+
+    async def _finish(self, hosted: Hosted, running: Running, outcome: Outcome) -> None:
+        """End a job that has run, and leave nothing of its sandbox; that first, where it makes room."""
+        end = functools.partial(self._end, hosted, outcome)
+        with suppress(CannotWrite):
+            end()
+        await self._clean_up(hosted, running)
+        if hosted.job.state is not State.ENDED:
+            await self._when_room(end)
+
+    async def _when_room(self, write: Callable[[], None]) -> None:
+        """Write, as soon as there is room: what runs goes on meanwhile, and its sandbox keeps what it says."""
+        while True:
+            try:
+                return write()
+            except CannotWrite as error:
+                log.warning("what runs goes on, and waits to be heard: %s", error)
+            await asyncio.sleep(FULL)
 
     def _begin(self, hosted: Hosted, begun: Begun) -> None:
         self.journal.begin(hosted.job.spec.id, begun)
@@ -410,15 +452,21 @@ class Hosting:
         if hosted.running is not None:
             hosted.running.stop(how)
         elif hosted.job.spec.id not in self.admission.running:
-            self._end(hosted, Outcome(how=how, status=130, detail=""))
+            try:
+                self._end(hosted, Outcome(how=how, status=130, detail=""))
+            except CannotWrite:
+                hosted.stop = None
+                raise
 
     def _record(self, hosted: Hosted, event: Event, fact: int = 0) -> None:
         assert hosted.spool is not None
         record = Record(seq=hosted.spool.last + 1, at=self.wall(), event=event, fact=fact)
+        hosted.check(event)
+        hosted.spool.append(record)
         hosted.learn(record)
         if isinstance(event, Busy) and event.cell:
-            hosted.spool.drop(hosted.progress.newest_cell)
-        hosted.spool.append(record)
+            with suppress(OSError):  # it may be dropped with the next one
+                hosted.spool.drop(hosted.progress.newest_cell)
         if hosted.session and isinstance(event, Started | Busy | Restarted):
             self.admission.rest(hosted.job.spec.id, resting=not (isinstance(event, Busy) and event.cell))
             self.schedule()

@@ -21,8 +21,8 @@ from homie_core.daemon.progress import Progress
 from homie_core.daemon.session import Session
 from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import judge
-from homie_core.model.errors import BadMessage, EngineAway, SandboxError
-from homie_core.model.event import Busy, Event, Exited, Messages, Output, Queued, Started
+from homie_core.model.errors import BadMessage, CannotWrite, EngineAway, SandboxError
+from homie_core.model.event import Busy, Collected, Event, Exited, Messages, Output, Queued, Started
 from homie_core.model.job import How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import PeerId
 from homie_core.runner.clock import boottime
@@ -31,6 +31,7 @@ from homie_core.sandbox.link import Fact, Heard, Link, ProgramEnd, ProgramStarte
 from homie_core.sandbox.program import Program, program
 from homie_core.store import workspace
 from homie_core.store.journal import Begun
+from homie_core.store.room import is_full
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ GRACE = 1.5
 """Seconds between asking a program to end and ending it."""
 LATE = 5.0
 """Seconds by which the outer deadline is later than the runner's own, and in which a sandbox ends by itself."""
+
+
+AGAIN = 5.0
+"""Seconds between two looks whether a full disk has room again."""
 
 
 class Told(NamedTuple):
@@ -101,12 +106,9 @@ class Running:
             async for told in self._run(ready):
                 yield told
             if not self._past.collected:
-                results = self._folder / "results"
-                collected = await asyncio.to_thread(
-                    workspace.collect, ready.box.folder, files, stamps, results, self._limits.disk
-                )
+                collected = await self._collect(ready, stamps)
                 yield Told(self._session.without_inputs(collected) if self._session else collected)
-        except (SandboxError, BadMessage, OSError) as error:
+        except (SandboxError, BadMessage, CannotWrite, OSError) as error:
             how = self._why or (How.LOST if isinstance(error, EngineAway) and self._begun else How.FAILED)
             self.outcome = Outcome(how=how, status=1, detail=str(error)[:2000])
             if self._ready:
@@ -168,6 +170,20 @@ class Running:
         )
         self._begin(self._begun)
         await asyncio.to_thread(workspace.remove, received)
+
+    async def _collect(self, ready: Ready, stamps: workspace.Stamps) -> Collected:
+        """Take in what the job made, as soon as there is room for it."""
+        files, results = self._spec.files, self._folder / "results"
+        while True:
+            try:
+                return await asyncio.to_thread(
+                    workspace.collect, ready.box.folder, files, stamps, results, self._limits.disk
+                )
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                log.warning("the files of job %s wait for room: %s", self._spec.id, error)
+            await asyncio.sleep(AGAIN)
 
     async def _run(self, ready: Ready) -> AsyncIterator[Told]:
         guards = [

@@ -15,6 +15,7 @@ from homie_core.model.job import FileRef
 from homie_core.model.names import Digest, FileName, JobId, safe_file_name
 from homie_core.model.quantity import show_size
 from homie_core.model.session import Offered
+from homie_core.store.room import room
 
 
 class Incoming:
@@ -38,7 +39,8 @@ class Incoming:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         os.close(self._file)
         if self._part:
-            os.unlink(self._part, dir_fd=self._folder)
+            with suppress(FileNotFoundError):  # with the whole folder
+                os.unlink(self._part, dir_fd=self._folder)
 
     def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; raise TransferError as soon as there are more than announced."""
@@ -88,6 +90,11 @@ class Delivery:
     @contextmanager
     def receive(self, ref: FileRef | Offered) -> Iterator[Incoming]:
         """Yield where this file's bytes are to be written; on leaving, it is checked and put in place."""
+        with room(self.folder), self._receive(ref) as incoming:
+            yield incoming
+
+    @contextmanager
+    def _receive(self, ref: FileRef | Offered) -> Iterator[Incoming]:
         folder = self._open_parent(safe_file_name(ref.name))
         base = ref.name.rsplit("/", 1)[-1]
         mode = 0o755 if ref.executable else 0o644
@@ -156,7 +163,11 @@ class Inbox:
         try:
             with Incoming(folder, self._sizes[digest], digest) as incoming:
                 yield incoming
-                incoming.finish(digest, 0o600)  # a second copy that came at the same time is dropped
+                try:
+                    incoming.finish(digest, 0o600)  # a second copy that came at the same time is dropped
+                except FileNotFoundError as error:  # the job has begun with the first copy, or has ended
+                    if digest in self._missing:
+                        raise TransferError("its job has ended meanwhile") from error
             self._missing.pop(digest, None)
         finally:
             os.close(folder)

@@ -140,7 +140,7 @@ class Journal:
     def accept(self, submitter: PeerId, spec: JobSpec, accepted: Accepted, at: float) -> None:
         """Write down a job before its submitter hears that it is accepted."""
         self._write(
-            "INSERT INTO hosted (job, submitter, spec, accepted, at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO hosted (job, submitter, spec, accepted, at) VALUES (?, ?, ?, ?, ?)",
             (spec.id, submitter, encode(spec), encode(accepted), at),
         )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from homie_core.model.errors import BadMessage, PeerRefused
 from homie_core.model.event import Ended, Record
 from homie_core.model.wire import MAX_MESSAGE, Unframer, decode, frame
+from homie_core.store.room import room
 
 BATCH = 256 << 10
 """Bytes read, and sent, at once."""
@@ -51,12 +52,13 @@ class Spool:
         self._recover()
 
     def append(self, record: Record) -> None:
-        """Write the next record."""
+        """Write the next record; raise CannotWrite, and have written none, if there is no room."""
         data = frame(record)
         view = memoryview(data)
         written = 0
-        while written < len(view):
-            written += os.pwrite(self._file, view[written:], self._end + written)
+        with room(self._path):
+            while written < len(view):
+                written += os.pwrite(self._file, view[written:], self._end + written)
         self._count(self._end, len(data), isinstance(record.event, Ended))
         self._news.set()
         self._news = asyncio.Event()

@@ -23,6 +23,7 @@ from homie_core.model.event import Collected
 from homie_core.model.job import MAX_FILES, FileRef
 from homie_core.model.names import MAX_DEPTH, Digest, FileName, safe_file_name
 from homie_core.runner.parcel import PARCELS
+from homie_core.store.room import is_full
 
 MAX_BYTES = 64 << 30
 """Bytes of all files that one job may return."""
@@ -197,6 +198,8 @@ class _Collection:
             except UnsafeName:
                 self.skip(name, "unsafe name")
             except OSError as error:
+                if is_full(error):
+                    raise
                 self.skip(name, f"cannot be read ({error.strerror})")
 
     def _take(self, parent: int, entry: "os.DirEntry[str]", name: str, depth: int) -> None:

@@ -85,16 +85,23 @@ def _told(front: Front, deed: Deed, outcome: Any, explained: bool) -> list[str]:
         read, wrote = front.read[stream], deed.written[kind]
         if read != (wrote if outcome.how is How.EXITED else wrote[: len(read)]):
             wrong.append(f"wrote {len(wrote)} bytes to {stream}, and {len(read)} came ({outcome.how.value})")
+    if outcome.how is How.EXITED and (found := front.results()) != deed.results:
+        wrong.append(f"made {deed.results}, and {found} came")
     if explained:
+        return wrong
+    if outcome.how is How.FAILED and not deed.starts and _is_full(outcome.detail):
         return wrong
     if outcome.how in UNEXPLAINED:
         wrong.append(f"is {outcome}, and nothing happened to it")
     if outcome.how is How.EXPIRED and front.uploaded:
         wrong.append("had all its files, and was given up for want of them")
     exited = deed.status is not None and not deed.killed
-    if exited and outcome.how not in (How.OUTPUT, How.DEADLINE):
-        if (outcome.how, outcome.status) != (How.EXITED, deed.status):
-            wrong.append(f"exited with {deed.status}, and is said to be {outcome}")
-        elif (found := front.results()) != deed.results:
-            wrong.append(f"made {deed.results}, and {found} came")
+    ended = outcome.how, outcome.status
+    if exited and outcome.how not in (How.OUTPUT, How.DEADLINE) and ended != (How.EXITED, deed.status):
+        wrong.append(f"exited with {deed.status}, and is said to be {outcome}")
     return wrong
+
+
+def _is_full(detail: str) -> bool:
+    """Whether this is the reason of a job that could not be started because its host's disk was full."""
+    return any(words in detail for words in ("No space left on device", "is full", "do not fit"))

@@ -21,7 +21,7 @@ from homie_core.daemon.runs import Runs
 from homie_core.engine.admission import Admission
 from homie_core.engine.lent import Lent
 from homie_core.engine.peers import PeerTable
-from homie_core.model.errors import SandboxError
+from homie_core.model.errors import HomieError, SandboxError
 from homie_core.model.names import NodeName, PeerId
 from homie_core.model.peer import Beat, Capacity, Hello
 from homie_core.sandbox.base import Interpreter
@@ -59,7 +59,7 @@ class Node:
         life.dies_at = dies_at
         life.trace = lambda what: self.lan.trace(f"{life.name} {what}")
         life.at_end.append(self._gone)
-        self.start(self._live(), "daemon")
+        self.start(self._run(), "daemon")
 
     def crash(self) -> None:
         """End the daemon, as by `kill -9`."""
@@ -92,6 +92,14 @@ class Node:
             work.close()
             return None
         return self.lan.loop.create_task(work, name=name, context=self.life.context.copy())
+
+    async def _run(self) -> None:
+        life = self.life
+        try:
+            await self._live()
+        except HomieError as error:
+            life.trace(f"cannot start: {error}")
+            self.lan.loop.call_soon(life.end, context=contextvars.Context())
 
     async def _live(self) -> None:
         home = self.machine.folder

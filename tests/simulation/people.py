@@ -11,7 +11,7 @@ from power import effect
 from virtual import LIFE
 
 from homie_core.model.control import Delivered, JobEvent, Placed, RunRequest, Source
-from homie_core.model.errors import HomieError, PeerUnreachable
+from homie_core.model.errors import CannotWrite, HomieError, PeerUnreachable
 from homie_core.model.event import Ended, Output
 from homie_core.model.job import Ask, Kind, Outcome
 from homie_core.model.names import FileName, JobId
@@ -132,7 +132,7 @@ class Front:
 
     def _refused(self, error: HomieError) -> None:
         self.world.trace(f"{self.job} refused: {type(error).__name__} {error}")
-        if not self._times or isinstance(error, PeerUnreachable):
+        if not self._times or isinstance(error, PeerUnreachable | CannotWrite):
             self.world.later(self.world.random.uniform(1, 30), self.daemon_began)
         else:
             self.gone = str(error)

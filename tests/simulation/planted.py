@@ -30,7 +30,7 @@ PLANTED = {
     "no journal before the acknowledgement": [
         Change(
             Hosting,
-            "offer",
+            "_accept",
             "self.journal.accept(caller",
             "asyncio.get_running_loop().call_later(0.1, self.journal.accept, caller",
         ),
@@ -102,6 +102,9 @@ PLANTED = {
             "self._tasks.start(_forget(link, sent.job), 'early')\n"
             "                        await asyncio.sleep(0.1)\n",
         ),
+    ],
+    "a full disk ends what runs": [
+        Change(Hosting, "_when_room", "except CannotWrite as error", "except ZeroDivisionError as error"),
     ],
     "an engine that does not answer is asked once to remove a sandbox": [
         Change(Ready, "discard", "if time.monotonic() > until", "if True"),

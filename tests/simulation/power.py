@@ -19,7 +19,7 @@ from typing import Any
 from virtual import LIFE, Life, Loop, PowerCut
 
 FILES = ("mkdir", "rmdir", "unlink", "remove", "rename", "replace", "link", "ftruncate", "write", "pwrite")
-GROWS = {"mkdir", "rename", "replace", "link", "write", "pwrite", "open"}
+GROWS = {"mkdir", "replace", "link", "write", "pwrite", "open"}
 """What needs room on a disk."""
 CHATTER = {"datagram", "request"}
 """What happens all the time, and is not counted: lives end at what has to do with jobs."""
@@ -111,7 +111,8 @@ def _gated_open(real: Callable[..., int]) -> Callable[..., int]:
     def call(path: Any, flags: int, *args: Any, **options: Any) -> int:
         if not flags & os.O_CREAT or LIFE.get() is None:
             return real(path, flags, *args, **options)
-        _full("open")
+        if options or not Path(path).exists():
+            _full("open")
         return effect("open", lambda: real(path, flags, *args, **options))
 
     return call

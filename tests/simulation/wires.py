@@ -6,6 +6,7 @@
 import asyncio
 import contextvars
 import random
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -247,11 +248,11 @@ class Wire:
                     result = await result
             except HomieError as caught:
                 error = caught
-            except OSError as caught:
-                error = LinkBroke(f"an error inside the daemon ({caught})")
+            except ConnectionError as caught:
+                error = LinkBroke(str(caught))
             except Exception as caught:
-                node.machine.troubles.append(f"a request failed: {caught!r}")
-                error = LinkBroke("an error inside the daemon")
+                node.machine.troubles.append("".join(traceback.format_exception(caught)))
+                error = HomieError("an error inside the daemon")
             if first:
                 later(result, error)
 

@@ -112,6 +112,8 @@ class World:
             self.later(rng.uniform(0, TROUBLED + 10), self._jump)
         for _ in range(rng.choice((0, 0, 0, 2))):
             self.later(rng.uniform(0, TROUBLED), rng.choice((self._lose_engine, self._go_down)))
+        for _ in range(rng.choice((0, 0, 3))):
+            self.later(rng.uniform(0, TROUBLED), self._fill)
         self.later(TROUBLED, self._heal)
         self._run(TROUBLED)
         self._run(TROUBLED + SEEN)
@@ -155,8 +157,12 @@ class World:
         if node.life is None:
             self.trace(f"{node.name} boots")
             node.boot(dies_at)
-            if dies_at:
-                node.life.at_end.append(lambda: self.later(self.random.uniform(0.1, 10), self._boot, node))
+            if dies_at or node.machine.disk_full:
+                self._boot_again(node)
+
+    def _boot_again(self, node: Node) -> None:
+        """Let somebody start its daemon again, whenever this one ends."""
+        node.life.at_end.append(lambda: self.later(self.random.uniform(0.1, 10), self._boot, node))
 
     def _crash(self) -> None:
         node = self.random.choice(self.nodes)
@@ -171,7 +177,7 @@ class World:
         if node.life and not node.life.dies_at and not self.healed:
             life = node.life
             life.dies_at = life.effects + self.random.randint(1, 80)
-            life.at_end.append(lambda: self.later(self.random.uniform(0.1, 10), self._boot, node))
+            self._boot_again(node)
 
     def _cut(self) -> None:
         a, b = self.random.sample([node.address for node in self.nodes], 2)
@@ -197,8 +203,18 @@ class World:
         node = self.random.choice(self.nodes)
         if node.up and not self.healed:
             self.trace(f"{node.name} goes down")
-            node.life.at_end.append(lambda: self.later(self.random.uniform(0.1, 10), self._boot, node))
+            self._boot_again(node)
             node.go_down()
+
+    def _fill(self) -> None:
+        node = self.random.choice(self.nodes)
+        if not self.healed:
+            self._set_full(node, True)
+            self.later(self.random.choice((0.1, 5.0, 50.0)), self._set_full, node, False)
+
+    def _set_full(self, node: Node, full: bool) -> None:
+        self.trace(f"the disk of {node.name} is {'full' if full else 'not full any more'}")
+        node.machine.disk_full = full
 
     def _mend(self, pairs: set[tuple[str, str]]) -> None:
         self.lan.cut -= pairs
@@ -208,7 +224,7 @@ class World:
         self.healed = True
         self.lan.cut, self.lan.loss, self.lan.doubling = set(), 0.0, 0.0
         for node in self.nodes:
-            node.machine.engine_away = False
+            node.machine.engine_away = node.machine.disk_full = False
             if node.life:
                 node.life.dies_at = 0
             else:
