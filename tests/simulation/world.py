@@ -76,7 +76,7 @@ class World:
     # What is told.
 
     def trace(self, what: str) -> None:
-        line = f"{self.loop.now:10.4f} {what}"
+        line = f"{self.loop.now:10.4f} {what}".replace(str(self.folder), "")
         self._hash.update(line.encode())
         self.lines.append(line)
 
