@@ -274,7 +274,7 @@ class Running:
                     await link.finish()
                 else:
                     await link.signal(signal.SIGINT)
-            await asyncio.sleep(GRACE)
+            await asyncio.sleep(LATE if self._session else GRACE)  # a kernel shows what was interrupted, and ends
             await ready.sandbox.kill()
 
     async def _guard_lease(self, ready: Ready) -> None:
