@@ -19,9 +19,9 @@ import os, signal, time
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
 open("starts", "a").write("x")
+print("on", flush=True)
 if os.fork() == 0:
     os.setsid()
-print("on", flush=True)
 while True:
     with open("grows", "a") as file:
         file.write("x" * 100)
