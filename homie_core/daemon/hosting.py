@@ -7,10 +7,9 @@ nothing here: a lost connection never ends a job.
 import asyncio
 import functools
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,20 +18,17 @@ from homie_core.daemon.pool import Pool, Workshop, sweep_boxes
 from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
 from homie_core.daemon.tasks import Tasks
-from homie_core.engine.admission import Admission, Refusal
+from homie_core.engine.admission import Admission
 from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import accept
 from homie_core.engine.room import Claim
-from homie_core.model.errors import CannotWrite, PeerRefused, PeerUnreachable, SandboxError
-from homie_core.model.event import Accepted, Busy, Ended, Event, Queued, Record, Restarted, Started
-from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State, Ticket
-from homie_core.model.names import Digest, JobId, PeerId
-from homie_core.model.quantity import show_size
-from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
-from homie_core.net.server import Sink
+from homie_core.model.errors import CannotWrite, PeerUnreachable, SandboxError
+from homie_core.model.event import Accepted, Busy, Ended, Event, Record, Restarted, Started
+from homie_core.model.job import Ask, How, JobSpec, Kind, Limits, Outcome, State
+from homie_core.model.names import JobId, PeerId
 from homie_core.runner.clock import boottime
-from homie_core.store import parcels, workspace
-from homie_core.store.incoming import Inbox, Incoming
+from homie_core.store import workspace
+from homie_core.store.incoming import Inbox
 from homie_core.store.inputs import Inputs
 from homie_core.store.journal import Begun, Journal
 from homie_core.store.room import room
@@ -48,7 +44,6 @@ AGAIN = 10.0
 """Seconds until an engine that does not remove a sandbox is asked again."""
 FULL = 5.0
 """Seconds between two looks whether a full disk has room again."""
-LESS = "; send less, or ask its owner to lend more (container_disk_limit)"
 
 
 @dataclass
@@ -70,177 +65,58 @@ class Hosting:
     _sweeping: "asyncio.Task[None] | None" = None
     _tasks: Tasks = field(default_factory=Tasks)
 
-    # What peers ask: see net.server.Host.
+    # What `Reception` calls.
 
-    def offer(self, caller: PeerId, spec: JobSpec, most: int | None = None) -> Accepted | Queued:
-        """Take a job, or say why not. The same job again gets the same answer, and starts nothing.
-
-        One that would wait at a place beyond `most` is not taken, and hears where it would.
-        """
+    def known(self, job: JobId) -> Hosted | None:
+        """Return a job, whoever's it is. Raises PeerUnreachable while it is not known what runs here."""
         self._check_journal()
-        hosted = self._jobs.get(spec.id)
-        if hosted is not None:
-            if hosted.job.submitter != caller or hosted.job.spec != spec:
-                raise PeerRefused(f"job {spec.id} exists already; submit with a new id")
-            missing = hosted.inbox.missing if hosted.inbox else ()
-            return Accepted(limits=hosted.accepted.limits, missing=missing)
-        if spec.id in self._dropped:
-            raise PeerRefused(f"job {spec.id} was here, has ended, and was fetched; submit with a new id")
-        limits = self.admission.offer(spec.id, caller, spec.ask, time.monotonic(), most)
-        if isinstance(limits, Queued):
-            return limits
-        if isinstance(limits, Refusal):
-            raise PeerRefused(limits.reason)
-        size = sum(file.size for file in spec.files)
-        if size > limits.disk:
-            self.admission.release(spec.id)
-            name, lent = self.admission.name, show_size(limits.disk)
-            raise PeerRefused(f"{name} lends a job at most {lent} of disk; its files are {show_size(size)}")
+        return self._jobs.get(job)
+
+    def was_here(self, job: JobId) -> bool:
+        """Return whether a job was dropped so lately that its offer may still be on its way."""
+        return job in self._dropped
+
+    def take(self, caller: PeerId, spec: JobSpec, limits: Limits) -> Hosted:
+        """Take a job that `admission` has room for. Raises CannotWrite if the disk is full; nothing stays then."""
         try:
-            hosted = self._accept(caller, spec, limits)
-        except BaseException as error:
+            hosted = self._jobs[spec.id] = self._accept(caller, spec, limits)
+        except BaseException:
             self.admission.release(spec.id)
-            if isinstance(error, CannotWrite):
-                raise PeerRefused(f"{self.admission.name} takes no jobs now: its disk is full") from error
             raise
-        accepted = hosted.accepted
-        self._jobs[spec.id] = hosted
         log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.title, len(spec.files))
         self._open_session(hosted)
-        if not accepted.missing:
-            self._ready(hosted)
-        return accepted
-
-    def _accept(self, caller: PeerId, spec: JobSpec, limits: Limits) -> Hosted:
-        """Make a job's folder, and write it down. If that fails, nothing of it is left."""
-        folder = self.folder / spec.id
-        with room(self.folder):
-            folder.mkdir(mode=0o700, parents=True)
-        try:
-            with room(self.folder):
-                inbox = Inbox(folder / "received", spec.files)
-                accepted = Accepted(limits=limits, missing=inbox.missing)
-                job, spool = accept(spec, caller, accepted), Spool(folder / "events")
-            hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=spool)
-            hosted.lease = _lease(spec)
-            self.journal.accept(caller, spec, accepted, hosted.at)
-            self._record(hosted, accepted)
-        except BaseException:
-            workspace.remove(folder)
-            with suppress(CannotWrite):  # without a folder it is none, at the next start too
-                self.journal.forget(spec.id)
-            raise
+        self.look_at_files(hosted)
         return hosted
 
-    @contextmanager
-    def receive(self, caller: PeerId, job: JobId, digest: Digest) -> Iterator[Sink]:
-        """Take one input; the last one makes the job ready."""
-        hosted = self._of(caller, job)
-        if hosted.inbox is None:
-            raise PeerRefused(f"job {job} expects no files now; it is {hosted.job.state.value}")
-        with room(hosted.folder), hosted.inbox.receive(digest) as incoming:
-            yield _Metered(incoming, lambda: self.admission.progress(job, time.monotonic()))
-        if hosted.inbox and not hosted.inbox.missing:
-            self._ready(hosted)
+    def look_at_files(self, hosted: Hosted) -> None:
+        """Let a job begin, if it has not, once all files that were expected are here."""
+        if hosted.job.state is State.RECEIVING and hosted.inbox and not hosted.inbox.missing:
+            hosted.inbox = None
+            self.admission.complete(hosted.job.spec.id)
+            self.schedule()
 
-    def expect(self, caller: PeerId, job: JobId, place: Place) -> Missing:
-        """Say which of these files have to come before a session can be told to place them."""
-        hosted = self._of(caller, job)
-        if hosted.session is None or hosted.job.state is not State.RUNNING:
-            raise PeerRefused(f"job {job} takes no files now; it is {hosted.job.state.value}")
-        size, most = sum(file.size for file in place.files), hosted.accepted.limits.disk
-        if size > most:
-            name = self.admission.name
-            raise PeerRefused(
-                f"{name} lends a job {show_size(most)} of disk; these files are {show_size(size)}{LESS}"
-            )
-        hosted.inbox = Inbox(hosted.folder / "received", place.files)
-        return Missing(digests=hosted.inbox.missing)
-
-    async def place(self, caller: PeerId, job: JobId, place: Place) -> None:
-        """Let a session have these files, which have been received."""
-        if (missing := self.expect(caller, job, place)).digests:
-            raise PeerRefused(f"{len(missing.digests)} files are to be placed that have not come")
-        session = self._of(caller, job).session
-        assert session is not None
-        await session.place(place)
-
-    @contextmanager
-    def take_parcel(self, caller: PeerId, job: JobId, name: ParcelName, size: int) -> Iterator[Sink]:
-        """Take a parcel of so many bytes into a session that runs."""
-        running, work, most = self._at_work(caller, job)
-        if size > most:
-            host = self.admission.name
-            raise PeerRefused(
-                f"{host} lends a job {show_size(most)} of disk; these values are {show_size(size)}{LESS}"
-            )
-        with parcels.incoming(work, name, size, *running.owner) as incoming:
-            yield incoming
-
-    @contextmanager
-    def give_parcel(self, caller: PeerId, job: JobId, name: ParcelName) -> Iterator[tuple[int, int]]:
-        """Open a parcel that a session that runs has made: its descriptor and size."""
-        _, work, most = self._at_work(caller, job)
-        with parcels.outgoing(work, name, most) as opened:
-            yield opened
-
-    def _at_work(self, caller: PeerId, job: JobId) -> tuple[Running, Path, int]:
-        """Return what runs a session, its folder, and the bytes of disk that it is lent."""
-        hosted = self._of(caller, job)
-        running = hosted.running
-        if hosted.session is None or hosted.job.state is not State.RUNNING or not running or not running.work:
-            raise PeerRefused(f"job {job} is no session that runs; it is {hosted.job.state.value}")
-        return running, running.work, hosted.accepted.limits.disk
-
-    async def tell(self, caller: PeerId, job: JobId, said: Input) -> Taken:
-        """Take what the submitter says to a session."""
-        hosted = self._of(caller, job)
-        if hosted.session is None:
-            raise PeerRefused(f"job {job} is no session")
-        await hosted.session.tell(said)
-        return Taken(origin=said.origin, number=said.number)
-
-    async def renew(self, caller: PeerId, job: JobId, ticket: Ticket) -> Ticket:
-        """Renew a job's lease by a ticket that was handed out; hand out the next one."""
-        hosted = self._of(caller, job)
-        if hosted.lease is None:
-            raise PeerRefused(f"job {job} has no lease")
-        fresh = Ticket(ticket=secrets.token_hex(8))
-        hosted.lease.renew(ticket.ticket)
-        hosted.lease.hand_out(fresh.ticket, boottime())
-        if hosted.running:
-            await hosted.running.renew()
-        return fresh
-
-    def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]:
-        """Return the job's records after number `after`, as frames that come until it has ended.
-
-        A negative number means those of a session's newest cell.
-        """
-        hosted = self._of(caller, job)
-        if after < 0:
-            after = hosted.progress.newest_cell
-        return (hosted.spool or Spool(hosted.folder / "events")).follow(after)
-
-    def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
-        """Return where a file is that the job made."""
-        hosted = self._of(caller, job)
-        collected = hosted.progress.collected
-        files = collected.files if collected else ()
-        if not any(file.digest == digest for file in files):
-            raise PeerRefused(f"job {job} made no file with the digest {digest[:12]}")
-        return hosted.folder / "results" / digest
-
-    def stop(self, caller: PeerId, job: JobId) -> None:
+    def stop(self, hosted: Hosted, how: How) -> None:
         """End a job before its time."""
-        self._stop(self._of(caller, job), How.STOPPED)
+        if hosted.job.state is State.ENDED or hosted.stop is not None:
+            return
+        hosted.stop = how
+        if hosted.running is not None:
+            hosted.running.stop(how)
+        elif hosted.job.spec.id not in self.admission.running:
+            try:
+                self._end(hosted, Outcome(how=how, status=130, detail=""))
+            except CannotWrite:
+                hosted.stop = None
+                raise
 
-    def forget(self, caller: PeerId, job: JobId) -> None:
-        """Drop an ended job whose submitter has everything."""
-        hosted = self._of(caller, job)
-        if hosted.job.state is not State.ENDED:
-            raise PeerRefused(f"job {job} is {hosted.job.state.value}; stop it first")
-        self._drop(hosted)
+    def drop(self, hosted: Hosted) -> None:
+        """Let go of an ended job: its events and files."""
+        job = hosted.job.spec.id
+        self.journal.forget(job)
+        self._dropped[job] = time.monotonic()
+        del self._jobs[job]
+        if hosted.running is None:
+            self._tasks.start(self._remove(hosted.folder), f"remove {job}")
 
     # What this node does.
 
@@ -307,22 +183,22 @@ class Hosting:
         for hosted in self.jobs():
             if hosted.lease and not hosted.begun and boottime() > hosted.lease.until:
                 with suppress(CannotWrite):
-                    self._stop(hosted, How.LAPSED)
+                    self.stop(hosted, How.LAPSED)
         self._dropped = {id: at for id, at in self._dropped.items() if time.monotonic() - at < LATE}
         for hosted in list(self._jobs.values()):
             if hosted.ended is not None and self.wall() - hosted.ended > KEEP:
                 with suppress(CannotWrite):
-                    self._drop(hosted)
+                    self.drop(hosted)
             elif hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
                 log.info("session %s ends: nobody has used it", hosted.job.spec.id)
-                self._stop(hosted, How.IDLE)
+                self.stop(hosted, How.IDLE)
 
     async def close(self, patience: float) -> None:
         """End all jobs because this node goes; their submitters are told."""
         self.admission.closed = "it is shutting down"
         for hosted in self._jobs.values():
             with suppress(CannotWrite):  # what waited here waits on after the next start
-                self._stop(hosted, How.EVICTED)
+                self.stop(hosted, How.EVICTED)
         await self._tasks.settle(patience)
         await self.clear_pool()
 
@@ -340,6 +216,27 @@ class Hosting:
     def jobs(self) -> list[Hosted]:
         """Return the jobs that have not ended, oldest first."""
         return [hosted for hosted in self._jobs.values() if hosted.job.state is not State.ENDED]
+
+    def _accept(self, caller: PeerId, spec: JobSpec, limits: Limits) -> Hosted:
+        """Make a job's folder, and write it down. If that fails, nothing of it is left."""
+        folder = self.folder / spec.id
+        with room(self.folder):
+            folder.mkdir(mode=0o700, parents=True)
+        try:
+            with room(self.folder):
+                inbox = Inbox(folder / "received", spec.files)
+                accepted = Accepted(limits=limits, missing=inbox.missing)
+                job, spool = accept(spec, caller, accepted), Spool(folder / "events")
+            hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=spool)
+            hosted.lease = _lease(spec)
+            self.journal.accept(caller, spec, accepted, hosted.at)
+            self._record(hosted, accepted)
+        except BaseException:
+            workspace.remove(folder)
+            with suppress(CannotWrite):  # without a folder it is none, at the next start too
+                self.journal.forget(spec.id)
+            raise
+        return hosted
 
     def _expect(self, hosted: Hosted) -> None:
         """Give a job of an earlier life its place again: in its sandbox, or among those that wait."""
@@ -369,13 +266,6 @@ class Hosting:
                 lambda event: self._record(hosted, event),
                 hosted.progress,
             )
-
-    def _ready(self, hosted: Hosted) -> None:
-        """All files that were expected are here; a job that has not begun may."""
-        if hosted.job.state is State.RECEIVING:
-            hosted.inbox = None
-            self.admission.complete(hosted.job.spec.id)
-            self.schedule()
 
     async def _host(self, hosted: Hosted, limits: Limits) -> None:
         """Carry a job from its start to its end, whatever happens in between."""
@@ -445,19 +335,6 @@ class Hosting:
         if hosted.job.spec.id not in self._jobs:  # its submitter was quicker
             await self._remove(hosted.folder)
 
-    def _stop(self, hosted: Hosted, how: How) -> None:
-        if hosted.job.state is State.ENDED or hosted.stop is not None:
-            return
-        hosted.stop = how
-        if hosted.running is not None:
-            hosted.running.stop(how)
-        elif hosted.job.spec.id not in self.admission.running:
-            try:
-                self._end(hosted, Outcome(how=how, status=130, detail=""))
-            except CannotWrite:
-                hosted.stop = None
-                raise
-
     def _record(self, hosted: Hosted, event: Event, fact: int = 0) -> None:
         assert hosted.spool is not None
         record = Record(seq=hosted.spool.last + 1, at=self.wall(), event=event, fact=fact)
@@ -483,29 +360,11 @@ class Hosting:
         self.admission.release(job)
         self.schedule()
 
-    def _drop(self, hosted: Hosted) -> None:
-        job = hosted.job.spec.id
-        self.journal.forget(job)
-        self._dropped[job] = time.monotonic()
-        del self._jobs[job]
-        if hosted.running is None:
-            self._tasks.start(self._remove(hosted.folder), f"remove {job}")
-
     async def _remove(self, folder: Path) -> None:
         """Take a job's folder away, once what an earlier life left in it is: two at a time would trip."""
         if self._sweeping:
             await asyncio.wait({self._sweeping})
         await asyncio.to_thread(workspace.remove, folder)
-
-    def _of(self, caller: PeerId, job: JobId) -> Hosted:
-        """Return the caller's job; another's looks like none."""
-        self._check_journal()
-        hosted = self._jobs.get(job)
-        if hosted is None or hosted.job.submitter != caller:
-            raise PeerRefused(
-                f"there is no job {job} here; what was fetched, or is older than {KEEP / 86400:.0f} days, is gone"
-            )
-        return hosted
 
     def _check_journal(self) -> None:
         """Without a journal it is not known what runs here: callers ask again later, as if nobody answered."""
@@ -515,14 +374,3 @@ class Hosting:
 
 def _lease(spec: JobSpec) -> Lease | None:
     return Lease(spec.lease, boottime() + spec.lease) if spec.lease else None
-
-
-class _Metered:
-    """An upload's sink that notes that bytes are still coming."""
-
-    def __init__(self, incoming: Incoming, moved: Callable[[], None]) -> None:
-        self._incoming, self._moved = incoming, moved
-
-    def write(self, data: bytes) -> None:
-        self._incoming.write(data)
-        self._moved()

@@ -18,6 +18,7 @@ from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.links import Links
 from homie_core.daemon.memory import give_back
 from homie_core.daemon.offer import Offer
+from homie_core.daemon.reception import Reception
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.peers import PeerTable
@@ -83,7 +84,7 @@ class Node:
         self._table = PeerTable(self._id, self._pins.all())
         self._gossip = Gossip(me, self._table, client, self._discovery, self._pins.remember)
         self._runs = Runs(self._journal, Links(self.peers, client), self._clock.now)
-        self._server = PeerServer(self._hosting, self._gossip.greeted, tls.server_context(*keys))
+        self._server = PeerServer(Reception(self._hosting), self._gossip.greeted, tls.server_context(*keys))
         self._control = ControlServer(self, self._runs, home / SOCKET)
 
     async def run(self, ready: Callable[[], None]) -> None:

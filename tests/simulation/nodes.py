@@ -17,6 +17,7 @@ from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.links import Links
 from homie_core.daemon.node import FAREWELL, REMEMBER, TICK
 from homie_core.daemon.pool import Workshop
+from homie_core.daemon.reception import Reception
 from homie_core.daemon.runs import Runs
 from homie_core.engine.admission import Admission
 from homie_core.engine.lent import Lent
@@ -46,6 +47,7 @@ class Node:
         self.fronts: list[Any] = []
         """Those who talk to its daemon; told when one begins."""
         self.hosting: Hosting
+        self.reception: Reception
         self.runs: Runs
         self.table: PeerTable
 
@@ -110,6 +112,7 @@ class Node:
         self.hosting = Hosting(
             self.id, home / "jobs", admission, journal, wall=self.clock.now, pool_size=self._pool
         )
+        self.reception = Reception(self.hosting)
         me = Me(id=self.id, name=self.name, port=5556, boot=self.boots, capacity=self._capacity)
         self.table = PeerTable(self.id, dict(self.pins))
         self.gossip = Gossip(me, self.table, self, self._air, self.pins.__setitem__)  # type: ignore[arg-type]

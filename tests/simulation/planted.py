@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.pool import Ready
+from homie_core.daemon.reception import Reception
 from homie_core.daemon.running import Running
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.submitting import Submitter
@@ -92,7 +93,7 @@ PLANTED = {
         ),
     ],
     "a fetched job is taken anew by an offer that comes late": [
-        Change(Hosting, "offer", "if spec.id in self._dropped", "if False"),
+        Change(Reception, "offer", "if hosting.was_here(spec.id)", "if False"),
     ],
     "a job is forgotten before its end is told": [
         Change(

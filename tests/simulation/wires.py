@@ -117,21 +117,21 @@ class Wire:
         sent = encode(spec)
 
         def offer(node: Any) -> bytes:
-            return encode(node.hosting.offer(self._here.id, decode(sent, JobSpec), most))
+            return encode(node.reception.offer(self._here.id, decode(sent, JobSpec), most))
 
         return decode(await self._ask(offer), Accepted | Queued)  # type: ignore[arg-type]
 
     async def stop(self, job: str) -> None:
-        await self._ask(lambda node: node.hosting.stop(self._here.id, job))
+        await self._ask(lambda node: node.reception.stop(self._here.id, job))
 
     async def forget(self, job: str) -> None:
-        await self._ask(lambda node: node.hosting.forget(self._here.id, job))
+        await self._ask(lambda node: node.reception.forget(self._here.id, job))
 
     async def upload(self, job: str, file: Any, chunks: AsyncIterator[bytes]) -> None:
         content = [chunk[at : at + 100] async for chunk in chunks for at in range(0, len(chunk), 100)]
 
         async def receive(node: Any) -> None:
-            with node.hosting.receive(self._here.id, job, file.digest) as sink:
+            with node.reception.receive(self._here.id, job, file.digest) as sink:
                 for chunk in content:
                     await asyncio.sleep(self._lan.pause())
                     if not self._lan.passes(self._here.address, self._there) or not life.alive:
@@ -144,7 +144,7 @@ class Wire:
 
     async def download(self, job: str, file: Any, sink: Any, progress: Callable[[int], None]) -> None:
         def result(node: Any) -> bytes:
-            path: Path = node.hosting.result(self._here.id, job, file.digest)
+            path: Path = node.reception.result(self._here.id, job, file.digest)
             return path.read_bytes()
 
         data = await self._ask(result, doubled=False)
@@ -162,7 +162,7 @@ class Wire:
         lan, here, there = self._lan, self._here.address, self._there
 
         async def serve(node: Any) -> None:
-            events = node.hosting.events(self._here.id, job, after)
+            events = node.reception.events(self._here.id, job, after)
             node.life.at_end.append(lambda: arrive(LinkBroke("the other side is gone")))
             sending.append(node.start(send(events), f"send events of {job}"))
 
