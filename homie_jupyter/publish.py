@@ -119,6 +119,8 @@ class NotebookPublisher(Publisher):
             self._pace.wait(len(content.get("text", "")) if kind == "stream" else _size(content, buffers))
         with self._lock:
             if header["msg_id"] == self._cell and not kind.startswith("comm_"):
+                if self._bare:
+                    self.note("", header)  # while it can go without a trace
                 self._bare = False
             self._send(kind, content, metadata, header, buffers)
 

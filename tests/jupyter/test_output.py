@@ -178,15 +178,25 @@ def test_a_note_that_was_alone_in_its_cell_leaves_nothing():
     ]
 
 
-def test_a_note_that_goes_takes_nothing_else_with_it():
+def test_output_takes_the_place_of_a_note_that_it_overtakes():
     kernel = Kernel()
     publisher = NotebookPublisher(kernel, paced=False)
     header = publisher.new_header()
     publisher.note("waits", header)
     publisher.publish("stream", {"text": "out"}, {}, header, [])
     publisher.note("", header)
+    assert [kind for kind, _ in kernel.sent] == ["display_data", "clear_output", "stream"]
+
+
+def test_a_note_that_goes_takes_nothing_else_with_it():
+    kernel = Kernel()
+    publisher = NotebookPublisher(kernel, paced=False)
+    header = publisher.new_header()
+    publisher.publish("stream", {"text": "out"}, {}, header, [])
+    publisher.note("waits", header)
+    publisher.note("", header)
     publisher.publish("stream", {"text": "more"}, {}, header, [])
-    assert [kind for kind, _ in kernel.sent] == ["display_data", "stream", "update_display_data", "stream"]
+    assert [kind for kind, _ in kernel.sent] == ["stream", "display_data", "update_display_data", "stream"]
 
 
 def test_an_error_waits_until_it_is_known_whose_it_is(desk):

@@ -83,13 +83,14 @@ class Stream:
 
     def check_whole(self):
         """Each line names the digest of all before it, so none is missing, double, or changed."""
-        *lines, last = [line for _, line in self.received]
+        lines = [line for _, line in self.received]
+        if lines[-1] == "stopped":  # where the machine let it say so within its grace time
+            lines.pop()
         digest = hashlib.sha256()
         for number, line in enumerate(lines):
             assert line.split()[0] == str(number)
             assert line.split()[2] == digest.hexdigest()
             digest.update(f"{line}\n".encode())
-        assert last == "stopped"
         assert self.started == 1
         assert self.outcome.how is How.STOPPED
 
