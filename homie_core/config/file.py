@@ -163,6 +163,9 @@ container_disk_limit: {container_disk_limit}
 # Output: what one job may print.
 container_output_limit: {container_output_limit}
 
+# Disk for all jobs that have ended and were not fetched yet, together: over that the oldest are dropped.
+kept_disk_limit: {kept_disk_limit}
+
 # What jobs run in: auto (the first of the next three that works here), docker, podman, bubblewrap, or none
 # (NO ISOLATION; only with listen: 127.0.0.1).
 sandbox: {sandbox}

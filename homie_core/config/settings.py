@@ -41,6 +41,8 @@ class Config(Frozen, frozen=True):
     """Bytes that one job may keep in its work folder."""
     container_output_limit: int = 1 << 30
     """Bytes that one job may print."""
+    kept_disk_limit: int = 10 << 30
+    """Bytes that all jobs together may leave here until they are fetched; the oldest are dropped first."""
     sandbox: str = "auto"
     """What jobs run in: `auto`, `docker`, `podman`, `bubblewrap`, or `none` (no isolation at all)."""
     sandbox_runtime: str = ""
@@ -193,7 +195,7 @@ def _peer(text: str) -> str:
     return text
 
 
-_SIZES = ("container_memory_limit", "container_disk_limit", "container_output_limit")
+_SIZES = ("container_memory_limit", "container_disk_limit", "container_output_limit", "kept_disk_limit")
 _DURATIONS = ("container_timeout", "session_idle_timeout")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _PEER = re.compile(r"^([A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)(?::([0-9]{1,9}))?\Z")
@@ -231,6 +233,9 @@ _SETTINGS = {
     ),
     "container_output_limit": _Setting(
         _quantity(parse_size, "is no size", 1 << 20, (1 << 60) - 1), "a size from 1m upwards, such as 500m or 1g"
+    ),
+    "kept_disk_limit": _Setting(
+        _quantity(parse_size, "is no size", 1 << 20, (1 << 60) - 1), "a size from 1m upwards, such as 500m or 10g"
     ),
     "sandbox": _Setting(
         _like(r"^(auto|docker|podman|bubblewrap|none)\Z", "is no kind of sandbox"),

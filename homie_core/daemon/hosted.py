@@ -1,5 +1,9 @@
 """One job as its host keeps it: what its events tell, and what holds it while it lives."""
 
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +18,9 @@ from homie_core.store import journal
 from homie_core.store.incoming import Inbox
 from homie_core.store.journal import Begun
 from homie_core.store.spool import Spool
+
+GRACE = 10.0
+"""Seconds between two things that are fetched of one job, at most."""
 
 
 @dataclass
@@ -41,6 +48,11 @@ class Hosted:
     """If it runs only while its submitter is heard; seconds of `boottime`."""
     stop: How | None = None
     """Why it is to end before its time."""
+    size: int | None = None
+    """Bytes of disk that it takes, once it has ended and that was looked at."""
+    _readers: int = 0
+    _read: float = -math.inf
+    """When it was last read, in seconds of the monotonic clock."""
 
     def check(self, event: Event) -> None:
         """Raise IllegalTransition if this cannot happen to it now."""
@@ -54,6 +66,20 @@ class Hosted:
         if isinstance(record.event, Ended):
             self.ended = record.at
         self.progress.learn(record)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Its submitter fetches something of it meanwhile."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            self._read = time.monotonic()
+
+    def wanted(self, now: float) -> bool:
+        """Return whether its submitter is about to fetch it."""
+        return self._readers > 0 or now - self._read < GRACE
 
 
 def remembered(entry: journal.Hosted, folder: Path) -> Hosted:

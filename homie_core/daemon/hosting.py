@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from homie_core.daemon.hosted import Hosted, remembered
+from homie_core.daemon.keeping import Keeping
 from homie_core.daemon.pool import Pool, Workshop, sweep_boxes
 from homie_core.daemon.running import Running
 from homie_core.daemon.session import Session
@@ -36,8 +37,6 @@ from homie_core.store.spool import Spool
 
 log = logging.getLogger(__name__)
 
-KEEP = 7 * 86400.0
-"""Seconds for which the events and files of an ended job are kept, unless its submitter has fetched them."""
 LATE = 3600.0
 """Seconds for which an offer may be on its way, held up: after them a job that was dropped could be taken anew."""
 AGAIN = 10.0
@@ -54,6 +53,8 @@ class Hosting:
     folder: Path
     admission: Admission
     journal: Journal
+    kept_limit: int
+    """Bytes that all ended jobs together may keep."""
     wall: Callable[[], float] = time.time
     workshop: Workshop | None = None
     pool_size: int = 1
@@ -109,10 +110,14 @@ class Hosting:
                 hosted.stop = None
                 raise
 
-    def drop(self, hosted: Hosted) -> None:
-        """Let go of an ended job: its events and files."""
+    def drop(self, hosted: Hosted, why: str = "") -> None:
+        """Let go of an ended job: its events and files; who comes for it hears why, if there is a reason."""
         job = hosted.job.spec.id
-        self.journal.forget(job)
+        if why:
+            self.journal.drop(job, why, self.wall())
+            log.info("%s", why)
+        else:
+            self.journal.forget(job)
         self._dropped[job] = time.monotonic()
         del self._jobs[job]
         if hosted.running is None:
@@ -167,7 +172,7 @@ class Hosting:
                 self._record(self._jobs[id], queued)
 
     def tick(self) -> None:
-        """Give up jobs whose files stopped arriving; drop what was kept long enough.
+        """Give up jobs whose files stopped arriving, and sessions that nobody uses.
 
         The first one after a sandbox is ready opens the pool, so that start-up does not pay for it.
         """
@@ -185,13 +190,17 @@ class Hosting:
                 with suppress(CannotWrite):
                     self.stop(hosted, How.LAPSED)
         self._dropped = {id: at for id, at in self._dropped.items() if time.monotonic() - at < LATE}
-        for hosted in list(self._jobs.values()):
-            if hosted.ended is not None and self.wall() - hosted.ended > KEEP:
-                with suppress(CannotWrite):
-                    self.drop(hosted)
-            elif hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
+        for hosted in self.jobs():
+            if hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
                 log.info("session %s ends: nobody has used it", hosted.job.spec.id)
                 self.stop(hosted, How.IDLE)
+
+    async def tidy(self) -> None:
+        """Drop what has been kept long enough, or is more than the owner keeps."""
+        keeping = Keeping(self.admission.name, self.kept_limit)
+        for job, why in (await keeping.over(self._jobs, self.wall())).items():
+            with suppress(CannotWrite):  # later, then
+                self.drop(self._jobs[job], why)
 
     async def close(self, patience: float) -> None:
         """End all jobs because this node goes; their submitters are told."""

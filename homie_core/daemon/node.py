@@ -70,6 +70,7 @@ class Node:
             home / "jobs",
             self._offer.admission,
             self._journal,
+            config.kept_disk_limit,
             wall=self._clock.now,
             pool_size=config.sandbox_pool,
         )
@@ -226,6 +227,7 @@ class Node:
             await asyncio.sleep(TICK)
             self._clock.save()
             self._hosting.tick()
+            await self._hosting.tidy()
             await self._offer.watch()
             self._hosting.schedule()
             if self._journal.changes != given_back and not (self._runs.views() or self._hosting.jobs()):

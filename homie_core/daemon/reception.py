@@ -2,12 +2,13 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from homie_core.daemon.hosted import Hosted
-from homie_core.daemon.hosting import KEEP, Hosting
+from homie_core.daemon.hosting import Hosting
+from homie_core.daemon.keeping import KEEP
 from homie_core.daemon.running import Running
 from homie_core.engine.admission import Refusal
 from homie_core.model.errors import CannotWrite, PeerRefused
@@ -44,6 +45,8 @@ class Reception:
                 raise PeerRefused(f"job {spec.id} exists already; submit with a new id")
             missing = hosted.inbox.missing if hosted.inbox else ()
             return Accepted(limits=hosted.accepted.limits, missing=missing)
+        if why := hosting.journal.dropped(spec.id, caller):
+            raise PeerRefused(why)
         if hosting.was_here(spec.id):
             raise PeerRefused(f"job {spec.id} was here, has ended, and was fetched; submit with a new id")
         admission = hosting.admission
@@ -151,16 +154,18 @@ class Reception:
         hosted = self._find(caller, job)
         if after < 0:
             after = hosted.progress.newest_cell
-        return (hosted.spool or Spool(hosted.folder / "events")).follow(after)
+        return _read(hosted, (hosted.spool or Spool(hosted.folder / "events")).follow(after))
 
-    def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path:
-        """Return where a file is that the job made."""
+    @contextmanager
+    def result(self, caller: PeerId, job: JobId, digest: Digest) -> Iterator[Path]:
+        """Say where a file is that the job made, and stays as long as it is read."""
         hosted = self._find(caller, job)
         collected = hosted.progress.collected
         files = collected.files if collected else ()
         if not any(file.digest == digest for file in files):
             raise PeerRefused(f"job {job} made no file with the digest {digest[:12]}")
-        return hosted.folder / "results" / digest
+        with hosted.reading():
+            yield hosted.folder / "results" / digest
 
     def stop(self, caller: PeerId, job: JobId) -> None:
         """End a job before its time."""
@@ -177,10 +182,18 @@ class Reception:
         """Return the caller's job; another's looks like none."""
         hosted = self._hosting.known(job)
         if hosted is None or hosted.job.submitter != caller:
-            raise PeerRefused(
-                f"there is no job {job} here; what was fetched, or is older than {KEEP / 86400:.0f} days, is gone"
-            )
+            why = self._hosting.journal.dropped(job, caller)
+            gone = f"what was fetched, or is older than {KEEP / 86400:.0f} days, is gone"
+            raise PeerRefused(why or f"there is no job {job} here; {gone}")
         return hosted
+
+
+async def _read(hosted: Hosted, records: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """Yield its records; meanwhile it is being fetched."""
+    with hosted.reading():
+        async with aclosing(records):
+            async for data in records:
+                yield data
 
 
 class _Metered:

@@ -79,7 +79,7 @@ class Host(Protocol):
 
     def events(self, caller: PeerId, job: JobId, after: int) -> AsyncIterator[bytes]: ...
 
-    def result(self, caller: PeerId, job: JobId, digest: Digest) -> Path: ...
+    def result(self, caller: PeerId, job: JobId, digest: Digest) -> AbstractContextManager[Path]: ...
 
     def stop(self, caller: PeerId, job: JobId) -> None: ...
 
@@ -170,9 +170,12 @@ class PeerServer:
         return socket
 
     async def _result(self, request: web.Request) -> web.StreamResponse:
-        path = self._host.result(_caller(request), _job(request), Digest(request.match_info["digest"]))
+        digest = Digest(request.match_info["digest"])
         # Not FileResponse: over TLS its sendfile fallback is eight times slower.
-        with path.open("rb", buffering=0) as file:
+        with (
+            self._host.result(_caller(request), _job(request), digest) as path,
+            path.open("rb", buffering=0) as file,
+        ):
             response = web.StreamResponse()
             response.content_length = path.stat().st_size
             await response.prepare(request)

@@ -42,6 +42,14 @@ CREATE TABLE sent (
 _CARED = (
     "CREATE TABLE IF NOT EXISTS cared (job TEXT PRIMARY KEY, request BLOB NOT NULL, again INTEGER NOT NULL) STRICT"
 )
+_DROPPED = """
+CREATE TABLE IF NOT EXISTS dropped (
+    job TEXT PRIMARY KEY,
+    submitter TEXT NOT NULL,
+    at REAL NOT NULL,
+    why TEXT NOT NULL
+) STRICT
+"""
 
 
 LEAST = 1 << 20
@@ -125,6 +133,7 @@ class Journal:
         if version == 0:
             self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._db.execute(_CARED)
+        self._db.execute(_DROPPED)
         if version == 1:
             self._db.executescript(
                 "BEGIN; ALTER TABLE hosted ADD COLUMN begun BLOB; PRAGMA user_version = 2; COMMIT;"
@@ -155,6 +164,18 @@ class Journal:
     def forget(self, job: JobId) -> None:
         """Drop a hosted job whose events and files are gone."""
         self._write("DELETE FROM hosted WHERE job = ?", (job,))
+
+    def drop(self, job: JobId, why: str, at: float) -> None:
+        """Drop a hosted job, and note why, for its submitter; `at` is wall time."""
+        self._write(
+            "INSERT OR REPLACE INTO dropped SELECT job, submitter, ?, ? FROM hosted WHERE job = ?", (at, why, job)
+        )
+        self.forget(job)
+
+    def dropped(self, job: JobId, submitter: PeerId) -> str:
+        """Return why this submitter's job was dropped; empty if it was not."""
+        rows = self._db.execute("SELECT why FROM dropped WHERE job = ? AND submitter = ?", (job, submitter))
+        return next((why for (why,) in rows), "")
 
     def hosted(self) -> list[Hosted]:
         """Return all hosted jobs, oldest first."""
@@ -197,8 +218,9 @@ class Journal:
         self._write("DELETE FROM cared WHERE job = ?", (job,))
 
     def purge(self, before: float) -> None:
-        """Drop where jobs went that were sent before this wall time."""
+        """Forget where jobs went that were sent, and why others were dropped, before this wall time."""
         self._write("DELETE FROM sent WHERE at < ?", (before,))
+        self._write("DELETE FROM dropped WHERE at < ?", (before,))
 
     @property
     def changes(self) -> int:

@@ -11,7 +11,7 @@ import ctypes
 import os
 import struct
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from homie_core.model.errors import BadMessage, PeerRefused
@@ -63,7 +63,7 @@ class Spool:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def follow(self, after: int) -> AsyncIterator[bytes]:
+    async def follow(self, after: int) -> AsyncGenerator[bytes]:
         """Yield the records after number `after`, in whole frames of about 256 KiB at most, until `Ended`.
 
         Raises PeerRefused if the next one is not kept any more.

@@ -122,6 +122,15 @@ def collect(
     return collection.result()
 
 
+def kept_size(folder: Path) -> int:
+    """Return the bytes of disk that the events and results of a job take, as far as they are there."""
+    size = 0
+    for path in (folder / "events", *(folder / "results").glob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.lstat().st_blocks * 512
+    return size
+
+
 def remove(folder: Path) -> None:
     """Delete a tree that a job has written, however deep and whatever its modes; follow no link out of it."""
     try:

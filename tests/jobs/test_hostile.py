@@ -323,10 +323,11 @@ class Trap:
         for data in self.sent[after:]:
             yield data
 
+    @contextmanager
     def result(self, caller, job, digest):
         path = self.folder / "content"
         path.write_bytes(self.contents)
-        return path
+        yield path
 
     def stop(self, caller, job):
         pass

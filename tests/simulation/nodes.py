@@ -43,6 +43,8 @@ class Node:
         self.ready = False
         self.boots = 0
         self.sharing = True
+        self.keeps = 1 << 40
+        """Bytes that jobs may leave here until they are fetched."""
         self.pins: dict[NodeName, PeerId] = {}
         self.fronts: list[Any] = []
         """Those who talk to its daemon; told when one begins."""
@@ -110,7 +112,7 @@ class Node:
         journal.purge(self.clock.now() - REMEMBER)
         admission = Admission(self.name, LENT, closed="its sandbox is being prepared")
         self.hosting = Hosting(
-            self.id, home / "jobs", admission, journal, wall=self.clock.now, pool_size=self._pool
+            self.id, home / "jobs", admission, journal, self.keeps, wall=self.clock.now, pool_size=self._pool
         )
         self.reception = Reception(self.hosting)
         me = Me(id=self.id, name=self.name, port=5556, boot=self.boots, capacity=self._capacity)
@@ -143,6 +145,7 @@ class Node:
             await asyncio.sleep(TICK)
             self.clock.save()
             self.hosting.tick()
+            await self.hosting.tidy()
 
     def _air(self, hear: Any) -> Any:
         self.air = Air(self.lan, self.address, hear)

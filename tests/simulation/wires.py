@@ -9,7 +9,6 @@ import random
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from power import effect
@@ -144,8 +143,8 @@ class Wire:
 
     async def download(self, job: str, file: Any, sink: Any, progress: Callable[[int], None]) -> None:
         def result(node: Any) -> bytes:
-            path: Path = node.reception.result(self._here.id, job, file.digest)
-            return path.read_bytes()
+            with node.reception.result(self._here.id, job, file.digest) as path:
+                return bytes(path.read_bytes())
 
         data = await self._ask(result, doubled=False)
         for at in range(0, len(data), 100):

@@ -71,6 +71,8 @@ class World:
         machine = Machine(f"node{number}", folder, self.loop, self.ledger)
         node = Node(number, self.lan, machine, self.random, pool=self.random.choice((0, 1)))
         node.sharing = number == 0 or self.random.random() < 0.7
+        if random.Random(f"{self.seed} {number}").random() < 0.5:
+            node.keeps = 0  # then only the job that ended last is kept
         return node
 
     # What is told.
@@ -251,9 +253,11 @@ class World:
             self.blame(checks.left(node))
             self.blame(node.machine.troubles)
         for front in self.fronts:
-            shaken = any(node.machine.shaken for node in self.nodes if front.placed in (None, node.name))
-            explained = shaken or front.job in self.stopped
-            self.blame(checks.story(front, self.ledger.get(front.job), explained))
+            hosts = [node for node in self.nodes if front.placed in (None, node.name)]
+            explained = any(node.machine.shaken for node in hosts) or front.job in self.stopped
+            dropped = "kept_disk_limit" in front.gone and any(node.keeps == 0 for node in hosts)
+            if not dropped:
+                self.blame(checks.story(front, self.ledger.get(front.job), explained))
 
 
 @contextlib.contextmanager

@@ -166,3 +166,18 @@ def test_what_a_full_disk_does_not_take_is_an_error(tmp_path, journal_at):
     known = [job.spec.id for job in journal.hosted()]
     assert known == [f"{number:012x}" for number in range(len(known))]
     assert [job.spec.id for job in journal_at().hosted()] == known
+
+
+def test_why_a_job_was_dropped_is_known_to_its_submitter_until_it_is_purged(journal_at):
+    journal = journal_at()
+    journal.accept(PEER, spec(), ACCEPTED, at=5.0)
+    journal.drop(spec().id, "its results were too old", at=50.0)
+    journal = journal_at()
+    assert journal.hosted() == []
+    assert journal.dropped(spec().id, PEER) == "its results were too old"
+    assert journal.dropped(spec().id, PeerId("c" * 64)) == ""
+    assert journal.dropped(JobId("1" * 12), PEER) == ""
+    journal.purge(before=50.0)
+    assert journal.dropped(spec().id, PEER)
+    journal.purge(before=51.0)
+    assert journal.dropped(spec().id, PEER) == ""
