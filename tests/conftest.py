@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from podman_lab import PodmanLab, missing_podman, scratch
 
 from homie_core.client import start
 
@@ -55,6 +56,15 @@ def base_image() -> str:
     if missing := missing_engine():
         pytest.skip(missing)
     return BASE_IMAGE
+
+
+@pytest.fixture(scope="session")
+def podman_lab() -> Iterator[PodmanLab]:
+    """A Podman of this test run alone, with the base image; its engine does not run yet."""
+    if missing := missing_podman():
+        pytest.skip(missing)
+    with scratch("hp-") as folder, PodmanLab(folder) as lab:
+        yield lab
 
 
 @functools.cache

@@ -110,6 +110,11 @@ class PodmanLab:
         assert engine.poll() is None, "podman's engine ended"
         return f"unix://{socket}"
 
+    def lend(self, env: dict[str, str]) -> None:
+        """Let what is started with this environment find no engine, but this storage for one of its own."""
+        env.pop("CONTAINER_HOST", None)
+        env |= {name: self.env[name] for name in ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")}
+
     def run(self, *arguments: str) -> str:
         """Run a command of podman in this storage."""
         if self._user:

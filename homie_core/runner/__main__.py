@@ -31,6 +31,7 @@ from homie_core.runner.frames import (
     MESSAGES,
     NUMBER,
     OUT_OF_MEMORY,
+    PIPES,
     PLACED,
     PREPARE,
     REPLAY,
@@ -357,10 +358,12 @@ class Runner:
 def main() -> int:
     """Run; a full disk or a host that talks nonsense ends the job with a sentence, never in silence.
 
-    A second argument is JSON with what some engines leave to it: {rlimits}, by their short names; {tell_memory}:
-    whether its exit status is to tell that the kernel killed for memory.
+    A second argument is JSON with what some engines leave to it: {pipes}: the folder of those that the host is at;
+    {rlimits}, by their short names; {tell_memory}: whether its exit status is to tell of a kill for memory.
     """
     asked = json.loads(sys.argv[2]) if sys.argv[2:] else {}
+    if asked.get("pipes"):
+        take_up(asked["pipes"])
     hold(asked.get("rlimits", {}))
     runner, killed_before = Runner(sys.argv[1]), memory_kills()
     try:
@@ -371,6 +374,14 @@ def main() -> int:
             kill_everything(runner.child)
         return 70
     return OUT_OF_MEMORY if asked.get("tell_memory") and memory_kills() > killed_before else 0
+
+
+def take_up(folder: str) -> None:
+    """Let named pipes be standard input, output and error. The first comes last: once it is open, all are."""
+    for number, name in reversed(list(enumerate(PIPES))):
+        fd = os.open(f"{folder}/{name}", os.O_RDWR)  # both ways: so it waits for nobody, and no host's end ends it
+        os.dup2(fd, number)
+        os.close(fd)
 
 
 def hold(limits: dict[str, int]) -> None:

@@ -11,6 +11,9 @@ record.
 import struct
 from collections.abc import Iterator
 
+PIPES = ("in", "out", "errors")
+"""Names of the runner's standard input, output and error where they are named pipes, not an engine's."""
+
 HEADER = struct.Struct(">BQI")
 """Kind, number, length of the payload in bytes."""
 

@@ -15,6 +15,8 @@ SPOOL = "/spool"
 """Where the runner keeps what it has not yet handed over, inside."""
 RUNNER = "/homie/runner"
 """Where the runner lies, inside, read-only."""
+PIPES = "/homie/pipes"
+"""Where a runner that is spoken to over named pipes finds them, inside."""
 ENVIRONMENTS = "/homie/env"
 """Environments are mounted as /homie/env/0, /homie/env/1, ..., read-only."""
 

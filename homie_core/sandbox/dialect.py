@@ -23,6 +23,8 @@ class Dialect:
     """Whether it must be told a limit of processes per user: its own may be more than it may grant."""
     tells_memory: bool
     """Whether it says that the kernel killed a process for its memory; else the runner does, by its status."""
+    reattaches: bool
+    """Whether a container's input stays open for who attaches next; else its runner is reached over named pipes."""
     cards: bool
     """Whether it gives graphics cards by their ids; else it would forget silently that it was asked to."""
     runtimes: bool
@@ -40,6 +42,7 @@ DOCKER = Dialect(
     healthcheck=True,
     processes=False,
     tells_memory=True,
+    reattaches=True,
     cards=True,
     runtimes=True,
     keep_id="",
@@ -52,6 +55,7 @@ PODMAN = Dialect(
     healthcheck=False,
     processes=True,
     tells_memory=False,
+    reattaches=False,
     cards=False,
     runtimes=False,
     keep_id="keep-id",

@@ -19,6 +19,8 @@ from homie_core.sandbox.docker_sandbox import DockerSandbox
 from homie_core.sandbox.engine import Engine, NoContainer
 from homie_core.sandbox.image import PROBE, PROBE_MEMORY, Probed, fit, limited, refuse_runtime, refuse_unfit
 from homie_core.sandbox.owner import hand_over, rootless, user_here, user_inside
+from homie_core.sandbox.piped_sandbox import PipedSandbox
+from homie_core.sandbox.pipes import Pipes
 from homie_core.sandbox.profile import (
     JOB_LABEL,
     NODE_LABEL,
@@ -111,11 +113,10 @@ class Docker:
             raise SandboxError(
                 f"sandboxes of {self._dialect.kind} get no graphics cards; install Docker to lend them"
             )
-        await asyncio.to_thread(_write_etc, box.folder / "etc", self._inside)
+        await asyncio.to_thread(self._lay_out, box.folder)
         limited, runner = self._prepared.limited, PACKAGE.parents[1]
         profile = job_profile(box, self.image, self._inside, runner, self._seccomp, self._dialect, limited=limited)
-        made = await self._make(profile)
-        return DockerSandbox(self._engine, made, None if limited else box.limits.memory)
+        return self._sandbox(await self._make(profile), box)
 
     async def find(self, box: Box) -> DockerSandbox | None:
         """Find the container of a box by its labels."""
@@ -124,8 +125,8 @@ class Docker:
         found = await engine.call(engine.client.containers, all=True, filters=its)
         if not found:
             return None
-        sandbox = DockerSandbox(engine, found[0]["Id"], None if self._prepared.limited else box.limits.memory)
-        await sandbox.hold()
+        sandbox = self._sandbox(found[0]["Id"], box)
+        await sandbox.find()
         return sandbox
 
     async def compile(self, folder: Path) -> None:
@@ -173,6 +174,18 @@ class Docker:
     @property
     def _seccomp(self) -> str:
         return str(SECCOMP) if self._dialect.seccomp_by_path else SECCOMP.read_text()
+
+    def _sandbox(self, container: str, box: Box) -> DockerSandbox:
+        watched = None if self._prepared.limited else box.limits.memory
+        if self._dialect.reattaches:
+            return DockerSandbox(self._engine, container, watched)
+        return PipedSandbox(self._engine, container, Pipes(box.folder), watched)
+
+    def _lay_out(self, folder: Path) -> None:
+        _write_etc(folder / "etc", self._inside)
+        if not self._dialect.reattaches:
+            here = self._prepared.here
+            Pipes(folder).make(here.uid, here.gid)
 
     async def _make(self, profile: Profile) -> str:
         engine = self._engine

@@ -59,12 +59,25 @@ class DockerSandbox:
             return False
         return bool(found["State"]["Running"])
 
+    async def find(self) -> None:
+        """Take up one that an earlier life of the daemon started; it may have ended since."""
+        await self.hold()
+
     async def hold(self) -> None:
         """Hold the limits of what runs that its engine does not hold."""
         if self._watched is not None:
             found = await self._engine.call(self._engine.client.inspect_container, self._container)
             watch = self._watch(found["State"]["Pid"])
             self._watching = asyncio.create_task(watch, name=f"watch {self._container[:12]}")
+
+    def last_words(self) -> str:
+        """Return what the runner said last on its standard error, so far."""
+        return self._errors.decode(errors="replace").strip()
+
+    def hang_up(self) -> None:
+        """Hear and say nothing more."""
+        if self._writer:
+            self._writer.close()
 
     async def limit(self, limits: Limits) -> None:
         """Apply other limits for cores, memory and processes."""
@@ -93,7 +106,7 @@ class DockerSandbox:
     async def end(self) -> End:
         """Wait until it has ended; an engine that is gone does not know how."""
         await self._engine.wait(self._container)
-        detail = self._errors.decode(errors="replace").strip()
+        detail = self.last_words()
         try:
             found = await self._engine.call(self._engine.client.inspect_container, self._container)
         except SandboxError:
@@ -109,8 +122,7 @@ class DockerSandbox:
         """Remove it, running or not, with its volumes. Raises SandboxError if its engine does not."""
         if self._watching:
             self._watching.cancel()
-        if self._writer:
-            self._writer.close()
+        self.hang_up()
         for left in reversed(range(REMOVALS)):
             try:
                 await self._engine.call(self._engine.client.remove_container, self._container, v=True, force=True)

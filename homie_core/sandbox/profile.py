@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from homie_core.model.job import Limits
-from homie_core.sandbox.base import ENVIRONMENTS, RUNNER, SPOOL, WORK, Box
+from homie_core.runner import frames
+from homie_core.sandbox.base import ENVIRONMENTS, PIPES, RUNNER, SPOOL, WORK, Box
 from homie_core.sandbox.dialect import DOCKER, Dialect
 
 NODE_LABEL = "homie.node"
@@ -47,7 +48,8 @@ def job_profile(
     dialect: Dialect = DOCKER,
     limited: bool = True,
 ) -> Profile:
-    """Return the profile of a job's sandbox; `box.folder` holds `etc/` as `etc_files` gives it.
+    """Return the profile of a job's sandbox; `box.folder` holds `etc/` as `etc_files` gives it, and pipes
+    for an engine that does not attach twice.
 
     `runner` is the host's folder that has homie_core in it; `seccomp` the profile as JSON text, or its
     path, as the engine's dialect wants it. An engine that drops limits (not `limited`) leaves some to the runner.
@@ -62,6 +64,9 @@ def job_profile(
     ]
     confined = confinement(image, user, box.limits, seccomp, dialect)
     asked: dict[str, Any] = {}
+    if not dialect.reattaches:  # read-only: that goes for their names, not for what goes through them
+        mounts += [_mount(box.folder / name, f"{PIPES}/{name}") for name in frames.PIPES]
+        asked["pipes"] = PIPES
     if not dialect.tells_memory:
         asked["tell_memory"] = True
     if not limited:
@@ -78,7 +83,7 @@ def job_profile(
                 *([json.dumps(asked)] if asked else []),
             ],
             "working_dir": WORK,
-            "stdin_open": True,
+            "stdin_open": dialect.reattaches,
             "labels": {NODE_LABEL: box.node, JOB_LABEL: box.job},
         },
         host={

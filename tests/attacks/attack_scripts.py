@@ -44,6 +44,17 @@ def syscall(number: int, *arguments: int) -> str:
 ATTACKS = {
     "be_root": through("os.getuid() == 0", "import os"),
     "learn_the_host's_name": through("socket.gethostname() != 'homie'", "import socket"),
+    "speak_for_the_runner": through(
+        "[way for way in ways for how in (os.O_RDONLY, os.O_WRONLY) if opens(way, how)]",
+        "import os\n"
+        "ways = [f'/proc/1/fd/{n}' for n in range(3)] + [f'/homie/pipes/{n}' for n in ('in', 'out', 'errors')]\n"
+        "def opens(way, how):\n"
+        "    for attempt in (lambda: os.chmod(way, 0o666), lambda: os.open(way, how | os.O_NONBLOCK)):\n"
+        "        try: attempt()\n"
+        "        except OSError: done = False\n"
+        "        else: done = True\n"
+        "    return done",
+    ),
     "find_an_interface": through("any(n.startswith('eth') for _, n in socket.if_nameindex())", "import socket"),
     "write_outside": write("/var/tmp", MIB),
     "hold_capabilities": through("int(s['CapBnd'], 16) or int(s['CapEff'], 16)", STATUS),

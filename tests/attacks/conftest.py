@@ -12,4 +12,4 @@ assert _spec.loader
 _fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_fixtures)
 
-podman_lab, prepared, lab = _fixtures.podman_lab, _fixtures.prepared, _fixtures.lab
+prepared, lab = _fixtures.prepared, _fixtures.lab

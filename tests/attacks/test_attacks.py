@@ -50,6 +50,13 @@ async def test_small_attack(lab: Lab, attack: str) -> None:
     assert (await lab.run(script, limits=SMALL)).out == b"stopped\n"
 
 
+async def test_the_runners_streams_are_not_the_jobs(lab: Lab) -> None:
+    """An engine's are: it gives them to the user whom it runs. A job can only spoil itself by that (docs/security.md)."""
+    piped = not lab.backend.name.startswith("docker")
+    result = await lab.run(ATTACKS["speak_for_the_runner"], limits=SMALL)
+    assert result.out == (b"stopped\n" if piped else b"through\n")
+
+
 async def test_tmp_filled_with_files(lab: Lab) -> None:
     """bubblewrap and Podman have no cap for that (docs/security.md): there, only the job's memory is."""
     capped = lab.backend.name.startswith("docker")

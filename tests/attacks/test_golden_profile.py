@@ -1,10 +1,11 @@
-"""What confines a job equals a profile kept beside this test: as the engine says it, and as bubblewrap is told it.
+"""What confines a job equals a profile kept beside this test: as Docker says it, as Podman and bubblewrap are told it.
 
 After a change that is meant: `HOMIE_GOLDEN=write pytest tests/attacks/test_golden_profile.py`, and read the diff.
 """
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from sandbox_lab import LIMITS, NODE, Lab
 
 from homie_core.sandbox.base import Box
 from homie_core.sandbox.bubblewrap.arguments import MASKED, Host, job_arguments
-from homie_core.sandbox.profile import User
+from homie_core.sandbox.dialect import PODMAN
+from homie_core.sandbox.profile import User, job_profile
 
 GOLDEN = Path(__file__).with_name("golden_profile.json")
+PODMANS = Path(__file__).with_name("golden_podman.json")
 BUBBLEWRAP = Path(__file__).with_name("golden_bubblewrap.json")
 PACKAGE = Path(__file__).parents[2]
 CONFIG = (
@@ -68,6 +71,19 @@ async def test_a_jobs_container_is_as_agreed(lab: Lab) -> None:
         NODE: "NODE",
     }
     compare(normalised(found, names), GOLDEN)
+
+
+def test_a_jobs_podman_is_as_agreed() -> None:
+    box = Box("NODE", "JOB", LIMITS, Path("/BOX"), (Path("/ENVIRONMENT"),))
+    root, plain = User(10001, 10001), User(1000, 1000, "keep-id")
+    package, seccomp = Path("/PACKAGE"), "/PACKAGE/seccomp.json"
+    told = {
+        "root": asdict(job_profile(box, "IMAGE", root, package, seccomp, PODMAN)),
+        "plain user, limits dropped": asdict(
+            job_profile(box, "IMAGE", plain, package, seccomp, PODMAN, limited=False)
+        ),
+    }
+    compare(told, PODMANS)
 
 
 def arguments(root: bool, groups: bool) -> list[str]:

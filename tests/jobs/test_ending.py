@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -30,8 +30,8 @@ while True:
 
 
 @pytest.fixture(scope="module", params=OF_KIND)
-def pair(request: pytest.FixtureRequest, base_image: str) -> Iterator[Pair]:
-    with Pair(desk={"sandbox": request.param, "sandbox_pool": "0"}) as pair:
+def pair(request: pytest.FixtureRequest, pair_on: Callable[..., Pair]) -> Iterator[Pair]:
+    with pair_on(request.param, sandbox_pool="0") as pair:
         yield pair
 
 

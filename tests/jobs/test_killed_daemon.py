@@ -4,10 +4,9 @@ import contextlib
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import docker
 import psutil
 import pytest
 from ear import Ear, cell, text
@@ -66,6 +65,12 @@ homie_core.sandbox.docker:Docker.create after
 homie_core.sandbox.docker_sandbox:DockerSandbox.start after
 homie_core.sandbox.docker_sandbox:DockerSandbox.remove before
 """,
+    "podman": """
+homie_core.sandbox.docker:Docker.create after
+homie_core.sandbox.piped_sandbox:PipedSandbox.attach before
+homie_core.sandbox.piped_sandbox:PipedSandbox.start after
+homie_core.sandbox.docker_sandbox:DockerSandbox.remove before
+""",
     "bubblewrap": """
 homie_core.sandbox.bubblewrap.backend:Bubblewrap.create after
 homie_core.sandbox.bubblewrap.launcher:Launcher.spawn after
@@ -79,8 +84,8 @@ POINTS = [(kind, point) for kind, own in OF_KIND.items() for point in (COMMON + 
 class Host:
     """A desk that can be told where it dies."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.pair = Pair(desk={"sandbox": kind, "sandbox_pool": "0"})
+    def __init__(self, pair: Pair, kind: str, folder: Path) -> None:
+        self.pair = pair
         self._file = folder / "failpoint"
         places = {point.split()[0] for each, point in POINTS if each == kind}
         self.pair.desk.env |= {
@@ -103,25 +108,21 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def hosts(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]:
-    hosts = {kind: Host(kind, tmp_path_factory.mktemp(kind)) for kind in OF_KIND}
-    with contextlib.ExitStack() as stack:
-        for host in hosts.values():
-            stack.enter_context(host.pair)
-        yield hosts
+def host(pair_on: Callable[..., Pair], kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    host = Host(pair_on(kind, sandbox_pool="0"), kind, tmp_path_factory.mktemp(kind))
+    with host.pair:
+        yield host
 
 
-@pytest.mark.parametrize(("kind", "point"), POINTS)
-def test_a_job_goes_on_wherever_its_daemon_was_killed(
-    hosts: dict[str, Host], kind: str, point: str, tmp_path: Path
-) -> None:
-    pair = hosts[kind].pair
+@pytest.mark.parametrize(("kind", "point"), POINTS, scope="module")
+def test_a_job_goes_on_wherever_its_daemon_was_killed(host: Host, point: str, tmp_path: Path) -> None:
+    pair = host.pair
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "data").write_text("data\n")
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
-    hosts[kind].die_at(point)
+    host.die_at(point)
     with pair.laptop.popen("run", "-n", "desk", "-f", "data", "-o", "out", "script.py", **streams) as job:
-        hosts[kind].wait_for_death()
+        host.wait_for_death()
         pair.desk.homie("up")
         out, err = job.communicate(timeout=60)
     assert (out, job.returncode) == ("one\nthree\n", 7), err
@@ -141,8 +142,11 @@ def left(node: Node) -> list[str]:
 
 def _left(node: Node) -> list[str]:
     label = f"homie.node={Client(node.home).status().id}"
-    with contextlib.closing(docker.from_env()) as engine:
-        found = [f"container {each.name}" for each in engine.containers.list(all=True, filters={"label": label})]
+    found = []
+    for engine in ("docker", "podman") if "CONTAINERS_STORAGE_CONF" in node.env else ("docker",):
+        asked = [engine, "ps", "--all", "--quiet", "--filter", f"label={label}"]
+        answer = subprocess.run(asked, env=node.env, capture_output=True, text=True, timeout=60, check=True)
+        found += [f"container {each} of {engine}" for each in answer.stdout.split()]
     folders = [str(node.home / name) for name in ("jobs", "pool")]
     commands = (" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
     found += [f"process {command}" for command in commands if any(folder in command for folder in folders)]
@@ -162,11 +166,11 @@ for number in range(40):
 """
 
 
-@pytest.mark.parametrize("kind", OF_KIND)
+@pytest.mark.parametrize("kind", OF_KIND, scope="module")
 def test_a_session_goes_on_with_its_variables_and_runs_each_cell_once(
-    hosts: dict[str, Host], kind: str, tmp_path: Path
+    host: Host, kind: str, tmp_path: Path
 ) -> None:
-    pair, generator = hosts[kind].pair, random.Random(kind)
+    pair, generator = host.pair, random.Random(kind)
     request = request_for_session("session", results=tmp_path / "results", job=new_job_id())
     ear = Ear(Channel(pair.laptop.home, request))
     ear.channel.tell(cell("known = 1"))

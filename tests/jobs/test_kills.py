@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -44,11 +45,13 @@ open("digest", "w").write(digest.hexdigest())
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
-def test_many_jobs_outlive_a_daemon_that_is_killed_at_random(base_image: str, kind: str, tmp_path: Path) -> None:
+def test_many_jobs_outlive_a_daemon_that_is_killed_at_random(
+    pair_on: Callable[..., Pair], kind: str, tmp_path: Path
+) -> None:
     generator = random.Random(SEED)
     (tmp_path / "script.py").write_text(SCRIPT)
     with (
-        Pair(desk={"sandbox": kind, "container_memory_limit": "96m", "container_disk_limit": "64m"}) as pair,
+        pair_on(kind, container_memory_limit="96m", container_disk_limit="64m") as pair,
         contextlib.ExitStack() as stack,
     ):
         jobs, outputs = [], [tmp_path / f"out{number}" for number in range(JOBS)]

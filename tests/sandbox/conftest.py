@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from podman_lab import IMAGE, PodmanLab, missing_podman, scratch
+from podman_lab import IMAGE
 from sandbox_lab import NODE, Lab
 
 from homie_core.sandbox.base import Interpreter
@@ -16,15 +16,6 @@ from homie_core.sandbox.podman import Podman
 from homie_core.sandbox.program import RUNNER_REQUIREMENTS
 
 Prepared = tuple[Docker | Bubblewrap, Interpreter]
-
-
-@pytest.fixture(scope="session")
-def podman_lab() -> Iterator[PodmanLab]:
-    """A Podman of this test run alone, with the base image; its engine does not run yet."""
-    if missing := missing_podman():
-        pytest.skip(missing)
-    with scratch("hp-") as folder, PodmanLab(folder) as lab:
-        yield lab
 
 
 @pytest.fixture(scope="session", params=["docker", "podman", "bubblewrap"])

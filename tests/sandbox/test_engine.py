@@ -167,8 +167,13 @@ def test_what_podman_is_asked_otherwise() -> None:
     assert {"Name": "nproc", "Soft": 16384, "Hard": 16384} in made.host["ulimits"]
     kept = confinement("image", User(1000, 1000, "keep-id"), limits, "/seccomp.json", PODMAN)
     assert {"Name": "nproc", "Soft": 7, "Hard": 7} in kept.host["ulimits"], "its user namespace is its own"
-    asked = job_profile(BOX, "image", USER, Path("/site"), "", PODMAN).container["entrypoint"]
-    assert json.loads(asked[-1]) == {"tell_memory": True}
+    profile = job_profile(BOX, "image", USER, Path("/site"), "", PODMAN)
+    assert json.loads(profile.container["entrypoint"][-1]) == {"tell_memory": True, "pipes": "/homie/pipes"}
+    assert profile.container["stdin_open"] is False
+    mounts = {mount["Target"]: (mount["Source"], mount["ReadOnly"]) for mount in profile.host["mounts"]}
+    assert {name: mounts[f"/homie/pipes/{name}"] for name in ("in", "out", "errors")} == {
+        "in": ("/box/in", True), "out": ("/box/out", True), "errors": ("/box/errors", True)
+    }  # fmt: skip
     asked = job_profile(BOX, "image", USER, Path("/site"), "", limited=False).container["entrypoint"]
     assert json.loads(asked[-1]) == {"rlimits": {"nofile": 1024, "fsize": 64 << 30, "core": 0}}
 

@@ -4,7 +4,6 @@ backend.py    the kind of sandbox: tried, made, swept    arguments.py  what a jo
 sandbox.py    one job's sandbox                          syscalls.py   seccomp.json as a program for the kernel
 launcher.py   start bwrap, wait for it                   cgroups.py    limits that the kernel holds
 records.py    what a later life of the daemon ends       machine.py    what this machine has, or why it cannot
-pipes.py      the stream to the runner
 """
 
 from homie_core.sandbox.bubblewrap.backend import Bubblewrap

@@ -9,11 +9,11 @@ from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.sandbox import process_tree
 from homie_core.sandbox.base import Box, End
-from homie_core.sandbox.bubblewrap import pipes
 from homie_core.sandbox.bubblewrap.arguments import etc
 from homie_core.sandbox.bubblewrap.cgroups import Group
 from homie_core.sandbox.bubblewrap.launcher import Found, Launcher, Spawned
 from homie_core.sandbox.bubblewrap.records import Record
+from homie_core.sandbox.pipes import Pipes
 from homie_core.sandbox.profile import User
 
 LOOK_EVERY = 0.25
@@ -29,8 +29,7 @@ class BubblewrapSandbox:
         self._launcher, self._arguments, self._box = launcher, arguments, box
         self._record, self._group, self._limits = record, group, box.limits
         self._spawned: Spawned | Found | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._errors: tuple[asyncio.ReadTransport, pipes.LastWords] | None = None
+        self._pipes = Pipes(box.folder)
         self._watching: asyncio.Task[None] | None = None
         self._too_much = False
         self._removed = False
@@ -43,15 +42,15 @@ class BubblewrapSandbox:
         for name, content in etc(user).items():
             (folder / "etc" / name).write_text(content)
             (folder / "etc" / name).chmod(0o644)
-        pipes.make(folder)
+        self._pipes.make(os.geteuid(), os.getegid())
         if self._group:
             self._group.make(self._limits)
 
     async def start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Start it. Its limits hold before the runner is told what to start."""
-        fds = pipes.inner_ends(self._box.folder)
+        fds = self._pipes.inner_ends()
         try:
-            self._errors = await pipes.listen(self._box.folder)
+            self._pipes.listen()
             streams = await self.attach()
             self._spawned = spawned = await self._launcher.spawn(self._arguments, fds)
         except OSError as error:
@@ -72,22 +71,16 @@ class BubblewrapSandbox:
 
     async def attach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return a new stream to its runner, which may have been running for long."""
-        if self._writer:
-            self._writer.close()
         try:
-            reader, self._writer = await pipes.connect(self._box.folder)
+            return await self._pipes.connect()
         except OSError as error:
             raise SandboxError(f"the sandbox of job {self._box.job} has ended") from error
-        return reader, self._writer
 
     async def find(self, record: Record) -> None:
         """Take up one that an earlier life of the daemon started; it may have ended since."""
         self._spawned = Found(record.pid, record.started)
-        self._errors = await pipes.listen(self._box.folder)
-        if not await self.runs():
-            self._errors[0].close()  # a pipe that nobody has written to since it was opened never ends
-            self._errors = None
-        elif not self._group:
+        self._pipes.listen()
+        if not self._group and await self.runs():
             self._hold(record.pid)
 
     async def runs(self) -> bool:
@@ -121,13 +114,8 @@ class BubblewrapSandbox:
         if self._spawned is None or self._removed:
             return End(exit_code=None)
         code = await self._spawned.wait()
-        detail = ""
-        if self._errors:
-            words = self._errors[1]
-            await words.over
-            detail = words.said.decode(errors="replace").strip()
         memory = self._too_much or (self._group is not None and self._group.out_of_memory())
-        return End(exit_code=code, out_of_memory=memory, detail=detail)
+        return End(exit_code=code, out_of_memory=memory, detail=self._pipes.last_words())
 
     async def remove(self) -> None:
         """End it and leave nothing of it behind."""
@@ -136,14 +124,9 @@ class BubblewrapSandbox:
         await self.kill()
         if self._spawned:
             await self._spawned.wait()
-        if self._writer:
-            self._writer.close()
-        if self._errors:
-            self._errors[0].close()
         if self._group:
             await asyncio.to_thread(self._group.remove)
-        for name in (pipes.IN, pipes.OUT, pipes.ERRORS):
-            (self._box.folder / name).unlink(missing_ok=True)
+        self._pipes.remove()
         self._record.unlink(missing_ok=True)
         self._removed = True
 
