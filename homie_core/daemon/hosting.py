@@ -85,7 +85,6 @@ class Hosting:
             self.admission.release(spec.id)
             raise
         log.info("job %s of %s accepted: %s, %d files", spec.id, caller[:12], spec.title, len(spec.files))
-        self._open_session(hosted)
         self.look_at_files(hosted)
         return hosted
 
@@ -193,7 +192,8 @@ class Hosting:
         for hosted in self.jobs():
             if hosted.session and hosted.session.quiet(time.monotonic()) > hosted.accepted.limits.idle:
                 log.info("session %s ends: nobody has used it", hosted.job.spec.id)
-                self.stop(hosted, How.IDLE)
+                with suppress(CannotWrite):  # later, then
+                    self.stop(hosted, How.IDLE)
 
     async def tidy(self) -> None:
         """Drop what has been kept long enough, or is more than the owner keeps."""
@@ -228,7 +228,7 @@ class Hosting:
 
     def _accept(self, caller: PeerId, spec: JobSpec, limits: Limits) -> Hosted:
         """Make a job's folder, and write it down. If that fails, nothing of it is left."""
-        folder = self.folder / spec.id
+        folder, hosted = self.folder / spec.id, None
         with room(self.folder):
             folder.mkdir(mode=0o700, parents=True)
         try:
@@ -238,9 +238,12 @@ class Hosting:
                 job, spool = accept(spec, caller, accepted), Spool(folder / "events")
             hosted = Hosted(job, accepted, folder, self.wall(), inbox=inbox, spool=spool)
             hosted.lease = _lease(spec)
+            self._open_session(hosted)
             self.journal.accept(caller, spec, accepted, hosted.at)
             self._record(hosted, accepted)
         except BaseException:
+            if hosted and hosted.session:
+                hosted.session.close()
             workspace.remove(folder)
             with suppress(CannotWrite):  # without a folder it is none, at the next start too
                 self.journal.forget(spec.id)

@@ -65,7 +65,8 @@ class Reception:
         try:
             return hosting.take(caller, spec, limits).accepted
         except CannotWrite as error:
-            raise PeerRefused(f"{admission.name} takes no jobs now: its disk is full") from error
+            advice = "try another peer, or ask its owner for room"
+            raise PeerRefused(f"{admission.name} takes no jobs now: its disk is full; {advice}") from error
 
     @contextmanager
     def receive(self, caller: PeerId, job: JobId, digest: Digest) -> Iterator[Sink]:
@@ -73,7 +74,7 @@ class Reception:
         hosted = self._find(caller, job)
         if hosted.inbox is None:
             raise PeerRefused(f"job {job} expects no files now; it is {hosted.job.state.value}")
-        with room(hosted.folder), hosted.inbox.receive(digest) as incoming:
+        with self._room(hosted), hosted.inbox.receive(digest) as incoming:
             yield _Metered(incoming, lambda: self._hosting.admission.progress(job, time.monotonic()))
         self._hosting.look_at_files(hosted)
 
@@ -88,16 +89,18 @@ class Reception:
             raise PeerRefused(
                 f"{name} lends a job {show_size(most)} of disk; these files are {show_size(size)}{LESS}"
             )
-        hosted.inbox = Inbox(hosted.folder / "received", place.files)
+        with self._room(hosted):
+            hosted.inbox = Inbox(hosted.folder / "received", place.files)
         return Missing(digests=hosted.inbox.missing)
 
     async def place(self, caller: PeerId, job: JobId, place: Place) -> None:
         """Let a session have these files, which have been received."""
         if (missing := self.expect(caller, job, place)).digests:
             raise PeerRefused(f"{len(missing.digests)} files are to be placed that have not come")
-        session = self._find(caller, job).session
-        assert session is not None
-        await session.place(place)
+        hosted = self._find(caller, job)
+        assert hosted.session is not None
+        with self._room(hosted):
+            await hosted.session.place(place)
 
     @contextmanager
     def take_parcel(self, caller: PeerId, job: JobId, name: ParcelName, size: int) -> Iterator[Sink]:
@@ -169,14 +172,27 @@ class Reception:
 
     def stop(self, caller: PeerId, job: JobId) -> None:
         """End a job before its time."""
-        self._hosting.stop(self._find(caller, job), How.STOPPED)
+        hosted = self._find(caller, job)
+        with self._room(hosted):
+            self._hosting.stop(hosted, How.STOPPED)
 
     def forget(self, caller: PeerId, job: JobId) -> None:
         """Drop an ended job whose submitter has everything."""
         hosted = self._find(caller, job)
         if hosted.job.state is not State.ENDED:
             raise PeerRefused(f"job {job} is {hosted.job.state.value}; stop it first")
-        self._hosting.drop(hosted)
+        with self._room(hosted):
+            self._hosting.drop(hosted)
+
+    @contextmanager
+    def _room(self, hosted: Hosted) -> Iterator[None]:
+        """Tell its submitter when there is no room to write something down."""
+        try:
+            with room(hosted.folder):
+                yield
+        except CannotWrite as error:
+            name = self._hosting.admission.name
+            raise PeerRefused(f"{name}'s disk is full; try again when its owner has made room") from error
 
     def _find(self, caller: PeerId, job: JobId) -> Hosted:
         """Return the caller's job; another's looks like none."""

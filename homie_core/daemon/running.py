@@ -9,10 +9,10 @@ import functools
 import logging
 import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import structs
 
@@ -31,7 +31,7 @@ from homie_core.sandbox.link import Fact, Heard, Link, ProgramEnd, ProgramStarte
 from homie_core.sandbox.program import Program, program
 from homie_core.store import workspace
 from homie_core.store.journal import Begun
-from homie_core.store.room import is_full
+from homie_core.store.room import room
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ GRACE = 1.5
 """Seconds between asking a program to end and ending it."""
 LATE = 5.0
 """Seconds by which the outer deadline is later than the runner's own, and in which a sandbox ends by itself."""
-
-
 AGAIN = 5.0
 """Seconds between two looks whether a full disk has room again."""
+
+T = TypeVar("T")
 
 
 class Told(NamedTuple):
@@ -99,10 +99,12 @@ class Running:
                 requirements, interpreter = workshop.requirements, workshop.interpreter
                 if self._session and not await workshop.environments.has(requirements, interpreter):
                     yield Told(Queued(position=1, reason="its host gets the packages of sessions ready, once"))
-                ready = self._ready = await self._get_ready(await self._environments())
-                await self._lay_out(ready)
+                with room(self._folder):
+                    ready = self._ready = await self._get_ready(await self._environments())
+                    await self._lay_out(ready)
             files, kept = self._spec.files, self._folder / "stamps"
-            stamps = await asyncio.to_thread(workspace.stamped, ready.box.folder, files, kept)
+            stamp = functools.partial(asyncio.to_thread, workspace.stamped, ready.box.folder, files, kept)
+            stamps = await self._when_room(stamp, unless_stopped=True)
             async for told in self._run(ready):
                 yield told
             if not self._past.collected:
@@ -110,7 +112,7 @@ class Running:
                 yield Told(self._session.without_inputs(collected) if self._session else collected)
         except (SandboxError, BadMessage, CannotWrite, OSError) as error:
             how = self._why or (How.LOST if isinstance(error, EngineAway) and self._begun else How.FAILED)
-            self.outcome = Outcome(how=how, status=1, detail=str(error)[:2000])
+            self.outcome = Outcome(how=how, status=1, detail=_in_words(error)[:2000])
             if self._ready:
                 await self._ready.sandbox.kill()
 
@@ -159,30 +161,43 @@ class Running:
         await asyncio.to_thread(
             workspace.lay_out, box.folder, self._spec.files, received, backend.uid, backend.gid
         )
-        environments = tuple(map(str, box.environments))
-        self._begun = Begun(
-            kind=backend.kind,
+        await self._when_room(functools.partial(self._write_down, box), unless_stopped=True)
+        await asyncio.to_thread(workspace.remove, received)
+
+    async def _write_down(self, box: Box) -> None:
+        begun = Begun(
+            kind=self._workshop.backend.kind,
             box=box.job,
             folder=str(box.folder),
             limits=self._limits,
-            environments=environments,
+            environments=tuple(map(str, box.environments)),
             at=time.monotonic(),
         )
-        self._begin(self._begun)
-        await asyncio.to_thread(workspace.remove, received)
+        self._begin(begun)
+        self._begun = begun
 
     async def _collect(self, ready: Ready, stamps: workspace.Stamps) -> Collected:
-        """Take in what the job made, as soon as there is room for it."""
+        """Take in what the job made."""
         files, results = self._spec.files, self._folder / "results"
+
+        async def collect() -> Collected:
+            await ready.disk.settle()
+            return await asyncio.to_thread(
+                workspace.collect, ready.box.folder, files, stamps, results, self._limits.disk
+            )
+
+        return await self._when_room(collect)
+
+    async def _when_room(self, write: Callable[[], Awaitable[T]], *, unless_stopped: bool = False) -> T:
+        """Write, as soon as the disk has room; with `unless_stopped`, raise CannotWrite if it is to end before."""
         while True:
             try:
-                return await asyncio.to_thread(
-                    workspace.collect, ready.box.folder, files, stamps, results, self._limits.disk
-                )
-            except OSError as error:
-                if not is_full(error):
+                with room(self._folder):
+                    return await write()
+            except CannotWrite as error:
+                if unless_stopped and self._stopping.is_set():
                     raise
-                log.warning("the files of job %s wait for room: %s", self._spec.id, error)
+                log.warning("job %s waits for room: %s", self._spec.id, error)
             await asyncio.sleep(AGAIN)
 
     async def _run(self, ready: Ready) -> AsyncIterator[Told]:
@@ -314,6 +329,13 @@ class Running:
             last_words=end.detail,
             engine_left=engine_left,
         )
+
+
+def _in_words(error: Exception) -> str:
+    """Return what a job's submitter has to know of what ended it."""
+    if isinstance(error, CannotWrite):
+        return "its host's disk is full; run it again on another peer, or when the owner has made room"
+    return str(error)
 
 
 def _program_end(known: Outcome | None) -> ProgramEnd | None:

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from homie_core.daemon.progress import Progress
-from homie_core.model.errors import PeerRefused
+from homie_core.model.errors import CannotWrite, PeerRefused
 from homie_core.model.event import Busy, Collected, Event, Notice, Restarted
 from homie_core.model.job import How, JobSpec, Limits
 from homie_core.model.quantity import show_duration
@@ -60,7 +61,10 @@ class Session:
         self._end: Callable[[How], Awaitable[None]] | None = None
 
     async def tell(self, said: Input) -> None:
-        """Take the next input; one that was taken before changes nothing, nor one that comes too late."""
+        """Take the next input; one that was taken before changes nothing, nor one that comes too late.
+
+        Raises CannotWrite if there is no room to write it down: then it is to be said again.
+        """
         while self._inputs.last - self._passed >= MAX_WAITING and not self._over:
             await self._change()
         if self._over:
@@ -74,7 +78,10 @@ class Session:
         self._notify()
 
     async def place(self, place: Place) -> None:
-        """Put files that have been received into its folder, before what is told from now on."""
+        """Put files that have been received into its folder, before what is told from now on.
+
+        Raises CannotWrite if there is no room to write that down: then it is to be asked again.
+        """
         for file in place.files:
             self._inputs.append(Place(files=(file,)))
         self._notify()
@@ -192,7 +199,8 @@ class Session:
     async def _hold(self, cell: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
         log.info("a cell of session %s ran longer than %s; it is interrupted", self._job, show_duration(seconds))
-        self._record(Notice(text=f"it ran longer than {show_duration(seconds)}, so it is interrupted"))
+        with suppress(CannotWrite):  # its end says it too
+            self._record(Notice(text=f"it ran longer than {show_duration(seconds)}, so it is interrupted"))
         assert self._link
         assert self._end
         await self._link.interrupt(cell)

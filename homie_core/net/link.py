@@ -175,6 +175,8 @@ class Link:
                     if record.seq != after:
                         raise BadMessage(f"{self._where} sent event {record.seq} where {after} was due")
                     yield record
+            if socket.close_code == aiohttp.WSCloseCode.TRY_AGAIN_LATER:
+                raise LinkBroke("its disk is full; what you say waits until its owner has made room")
 
     @asynccontextmanager
     async def _socket(self, url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:

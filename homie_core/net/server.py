@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
+from homie_core.model.errors import CannotWrite
 from homie_core.model.event import Accepted, Queued
 from homie_core.model.job import JobSpec, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
@@ -163,8 +164,12 @@ class PeerServer:
         await socket.prepare(request)
 
         async def hear(data: bytes) -> None:
-            taken = await self._host.tell(caller, job, decode(data, Input))
-            await socket.send_str(msgspec.json.encode(taken).decode())
+            try:
+                taken = await self._host.tell(caller, job, decode(data, Input))
+            except CannotWrite:
+                await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)  # the caller keeps what it has to say
+            else:
+                await socket.send_str(msgspec.json.encode(taken).decode())
 
         await converse(socket, _send(socket, events), hear)
         return socket

@@ -4,6 +4,7 @@ How a host uses it:
 
     disk = await Disk.make(box, limits, uid, gid)     # before workspace.lay_out(box, ...)
     why = await disk.watch()                          # a task beside the job: it returns when the job must end
+    await disk.settle()                               # before workspace.collect(box, ...)
     await disk.remove()                               # after sandbox.remove(), before workspace.remove(box)
     await sweep(jobs)                                 # once at start, before anything in that folder is removed
 
@@ -12,6 +13,8 @@ Collect with `max_bytes=limits.disk`: a sparse file looks larger than the disk i
 
 import asyncio
 import contextlib
+import ctypes
+import errno
 import functools
 import os
 import re
@@ -22,11 +25,13 @@ import time
 from pathlib import Path
 from typing import Self
 
+from homie_core.model.errors import SandboxError
 from homie_core.model.job import Limits
 from homie_core.model.quantity import show_size
 
 SPOOL = Limits(cpus=1, memory=0, timeout=0, disk=128 << 20, inodes=1000)
-"""What fits into `spool/`: more than a runner ever keeps there."""
+"""What fits into `spool/`: more than a runner ever keeps there. It takes this room at once: so nothing that a job
+says is lost when the disk below is full."""
 
 PERIOD = 0.25
 """Seconds between two looks at a folder that has no exact cap."""
@@ -39,6 +44,12 @@ MAX_DEPTH = 200
 
 RESERVE = 1 << 30
 """Bytes that stay free for the owner: also what is written to deleted files, which no look at a folder finds."""
+
+LOOK = 1.0
+"""Seconds between two looks at the disk below an exact one."""
+
+LEAST = 16 << 20
+"""Bytes free below an exact disk with which what was written to it can be settled."""
 
 INODE = 256
 PATIENCE = 60.0
@@ -54,6 +65,8 @@ class Disk:
         self.folder = folder
         self.exact = False
         """Whether the kernel holds the limits."""
+        self._was_short = False
+        """Whether there may have been no room below."""
         self._limits = limits
 
     @classmethod
@@ -68,38 +81,54 @@ class Disk:
         if not _may_mount():
             return disk
         making = asyncio.gather(
-            *(
-                asyncio.to_thread(_make_mounted, folder / name, size, uid, gid)
-                for name, size in (("work", limits), ("spool", SPOOL))
-            )
+            asyncio.to_thread(_make_mounted, folder / "work", limits, uid, gid, sparse=True),
+            asyncio.to_thread(_make_mounted, folder / "spool", SPOOL, uid, gid, sparse=False),
+            return_exceptions=True,
         )
         try:
-            disk.exact = all(await asyncio.shield(making))
+            made = await asyncio.shield(making)
         except asyncio.CancelledError:  # the threads go on regardless: wait for what they make, and remove it
             await making
             await disk.remove()
             raise
+        disk.exact = all(each is True for each in made)
         if not disk.exact:
             await disk.remove()
+        for each in made:
+            if isinstance(each, BaseException):
+                raise each
         return disk
 
     @classmethod
     def find(cls, folder: Path, limits: Limits) -> Self:
         """Return the disk that was made in this folder, by an earlier life of the daemon."""
         disk = cls(folder, limits)
-        disk.exact = (folder / "work").is_mount()
+        disk.exact = disk._was_short = (folder / "work").is_mount()
         return disk
 
     async def watch(self) -> str:
         """Return, in words, which limit was passed; with an exact disk that is never."""
-        if self.exact:
-            await asyncio.Event().wait()
+        while self.exact:
+            self._was_short = self._was_short or _free(self.folder) < RESERVE
+            await asyncio.sleep(LOOK)
         while True:
             before = time.monotonic()
             why = await asyncio.to_thread(too_much, self.folder, self._limits)
             if why:
                 return why
             await asyncio.sleep(max(PERIOD, SHARE * (time.monotonic() - before)))
+
+    async def settle(self) -> None:
+        """See that an exact disk has all that the job wrote; what it lies on may have been full.
+
+        Raises OSError as long as that is full, and SandboxError if something is lost.
+        """
+        if not self._was_short:
+            return
+        if _free(self.folder) < LEAST:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
+        if not await asyncio.to_thread(_sync, self.folder / "work"):
+            raise SandboxError("its host's disk was full for some time, and not all that it wrote is there")
 
     async def remove(self) -> None:
         """Take the file systems and their images away, in use or not; the folder is left to its maker."""
@@ -121,8 +150,7 @@ def too_much(folder: Path, limits: Limits) -> str:
 
     The job is alive and hostile: no link is followed, and a look ends as soon as a limit is passed.
     """
-    space = os.statvfs(folder)
-    if space.f_bavail * space.f_frsize < RESERVE:
+    if _free(folder) < RESERVE:
         return f"its host has less than {show_size(RESERVE)} of disk left"
     used = names = 0
     open_folders = [os.scandir(top := os.open(folder, FOLDER))]
@@ -164,19 +192,37 @@ def _may_mount() -> bool:
     return os.geteuid() == 0 and all(shutil.which(tool) for tool in ("mkfs.ext4", "mount", "umount"))
 
 
-def _make_mounted(folder: Path, limits: Limits, uid: int, gid: int) -> bool:
-    """Make a file system of this size at this new folder; return whether that worked."""
+def _make_mounted(folder: Path, limits: Limits, uid: int, gid: int, *, sparse: bool) -> bool:
+    """Make a file system of this size at this new folder; return whether that worked. Raises OSError if not even
+    its image can be made."""
     image = _image(folder)
     folder.mkdir()
     with image.open("xb") as file:
         os.fchmod(file.fileno(), 0o600)
         # A little more than asked for, since the file system keeps its own books in it.
-        file.truncate(limits.disk + limits.disk // 100 + limits.inodes * INODE + (4 << 20))
+        size = limits.disk + limits.disk // 100 + limits.inodes * INODE + (4 << 20)
+        file.truncate(size)
+        if not sparse:
+            os.posix_fallocate(file.fileno(), 0, size)
     make = ["mkfs.ext4", "-q", "-F", "-b", "4096", "-I", str(INODE), "-m", "0", "-N", str(limits.inodes)]
     make += ["-O", "^has_journal,^resize_inode"]
     make += ["-E", f"root_owner={uid}:{gid},lazy_itable_init=1,nodiscard", str(image)]
     mount = ["mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime", str(image), str(folder)]
     return _run(make) and _run(mount)
+
+
+def _free(folder: Path) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
+
+
+def _sync(folder: Path) -> bool:
+    """Write what is in memory of this file system to its disk; return whether that has always worked."""
+    handle = os.open(folder, FOLDER)
+    try:
+        return not ctypes.CDLL(None).syncfs(handle)
+    finally:
+        os.close(handle)
 
 
 def _image(folder: Path) -> Path:

@@ -6,14 +6,17 @@ dropped from its front now and then.
 
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
+from homie_core.model.errors import CannotWrite
 from homie_core.model.names import Digest, FileName
 from homie_core.model.session import Input, Place, Told
 from homie_core.model.wire import MAX_MESSAGE, Frozen, decode, frame
+from homie_core.store.room import room
 
 LARGE = 1 << 20
 """Bytes that are worth dropping."""
@@ -43,6 +46,7 @@ class Inputs:
     """The inputs of one session; one writer."""
 
     def __init__(self, path: Path) -> None:
+        """Open them, or make them; raise CannotWrite if there is no room."""
         self._path = path
         self.last = 0
         """Number of the newest."""
@@ -53,11 +57,16 @@ class Inputs:
         self._kept: deque[tuple[int, int, int]] = deque()
         """Number, offset and length of those in the file that have perhaps not been heard."""
         self._size = 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._recover()
+        with room(path):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, what: Told | Place, said: Input | None = None) -> int:
-        """Write down the next input; return its number."""
+        """Write down the next input; return its number. Raises CannotWrite, and has taken none, without room."""
         origin, number = (said.origin, said.number) if said else ("", 0)
         kept = Kept(number=self.last + 1, what=what, origin=origin, said=number)
         data = frame(kept)
@@ -78,7 +87,8 @@ class Inputs:
             self._kept.popleft()
         begin = self._kept[0][1] if self._kept else self._size
         if begin > LARGE:
-            self._drop(begin)
+            with suppress(CannotWrite):  # it may be dropped with the next ones
+                self._drop(begin)
 
     def close(self) -> None:
         os.close(self._file)
@@ -88,7 +98,8 @@ class Inputs:
         first = self._kept[0][0] if self._kept else self.last + 1
         state = frame(_State(last=first - 1, taken=self.taken, placed=self.placed))
         new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(state + os.pread(self._file, self._size - begin, begin))
+        with room(new):
+            new.write_bytes(state + os.pread(self._file, self._size - begin, begin))
         new.chmod(0o600)
         new.replace(self._path)
         os.close(self._file)
@@ -98,11 +109,11 @@ class Inputs:
         self._size += moved
 
     def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, self._size)
-            self._size += written
-            view = view[written:]
+        view, written = memoryview(data), 0
+        with room(self._path):
+            while written < len(view):
+                written += os.pwrite(self._file, view[written:], self._size + written)
+        self._size += written
 
     def _count(self, kept: Kept, offset: int, length: int) -> None:
         self.last = kept.number

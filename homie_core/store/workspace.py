@@ -23,7 +23,7 @@ from homie_core.model.event import Collected
 from homie_core.model.job import MAX_FILES, FileRef
 from homie_core.model.names import MAX_DEPTH, Digest, FileName, safe_file_name
 from homie_core.runner.parcel import PARCELS
-from homie_core.store.room import is_full
+from homie_core.store.room import is_full, room
 
 MAX_BYTES = 64 << 30
 """Bytes of all files that one job may return."""
@@ -87,14 +87,15 @@ def _fill(work: Path, files: tuple[FileRef, ...], received: Path, uid: int, gid:
 
 def stamped(folder: Path, files: tuple[FileRef, ...], kept: Path) -> Stamps:
     """Return the stamps of a job's files as they were before it ran: those in the file `kept`, which is made if
-    there is none."""
+    there is none. Raises CannotWrite if there is no room for that."""
     try:
         return msgspec.json.decode(kept.read_bytes(), type=Stamps)
     except FileNotFoundError:
         stamps = {str(file.name): _stamp((folder / "work" / file.name).stat()) for file in files}
         new = kept.with_name(f"{kept.name}.new")
-        new.write_bytes(msgspec.json.encode(stamps))
-        new.replace(kept)
+        with room(kept):
+            new.write_bytes(msgspec.json.encode(stamps))
+            new.replace(kept)
         return stamps
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -140,6 +140,64 @@ async def test_a_cancelled_making_leaves_nothing(tmp_path: Path) -> None:
         await making
     assert str(tmp_path) not in mounts()
     assert list((tmp_path / "box").glob("*.img")) == []
+
+
+@needs_root
+@pytest.mark.parametrize("found", [False, True], ids=["made", "found again"])
+async def test_what_the_disk_below_had_no_room_for_is_noticed(
+    small: Path, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_module, "LOOK", 0.01)
+    disk = await Disk.make(small / "box", LIMITS, UID, GID)
+    try:
+        await disk.settle()
+        watching = asyncio.create_task(disk.watch())
+        write(disk.folder / "work/before", MIB)
+        filler = write(small / "filler", 400 * MIB)
+        while not disk._was_short:
+            await asyncio.sleep(0.01)
+        write(disk.folder / "spool/said", 80 * MIB)  # it has its room
+        if found:
+            disk = Disk.find(disk.folder, LIMITS)
+        with pytest.raises(OSError, match="No space left"):
+            await disk.settle()
+        filler.unlink()
+        await disk.settle()
+        write(small / "filler", 400 * MIB)
+        with pytest.raises(OSError, match="No space left"):
+            write(disk.folder / "work/lost", 8 * MIB)
+        filler.unlink()
+        if found:
+            disk = Disk.find(disk.folder, LIMITS)
+        with pytest.raises(SandboxError, match="not all that it wrote is there"):
+            await disk.settle()
+        watching.cancel()
+    finally:
+        await disk.remove()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for one job, and little more."""
+    (tmp_path / "small.img").touch()
+    os.truncate(tmp_path / "small.img", 200 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", tmp_path / "small.img"], check=True)
+    (tmp_path / "small").mkdir()
+    subprocess.run(["mount", "-o", "loop", tmp_path / "small.img", tmp_path / "small"], check=True)
+    yield tmp_path / "small"
+    subprocess.run(["umount", tmp_path / "small"], check=True)
+
+
+def write(path: Path, size: int) -> Path:
+    """Write so many bytes, or what fits, down to the disk."""
+    with path.open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            for _ in range(size // MIB):
+                file.write(b"x" * MIB)
+            while size >= 400 * MIB:
+                file.write(b"x" * 4096)
+        os.fsync(file.fileno())
+    return path
 
 
 @needs_root
