@@ -24,7 +24,7 @@ class Dialect:
     tells_memory: bool
     """Whether it says that the kernel killed a process for its memory; else the runner does, by its status."""
     reattaches: bool
-    """Whether a container's input stays open for who attaches next; else its runner is reached over named pipes."""
+    """Whether a container's input stays open for who attaches next; else named pipes reach its runner."""
     cards: bool
     """Whether it gives graphics cards by their ids; else it would forget silently that it was asked to."""
     runtimes: bool

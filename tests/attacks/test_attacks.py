@@ -51,7 +51,7 @@ async def test_small_attack(lab: Lab, attack: str) -> None:
 
 
 async def test_the_runners_streams_are_not_the_jobs(lab: Lab) -> None:
-    """An engine's are: it gives them to the user whom it runs. A job can only spoil itself by that (docs/security.md)."""
+    """An engine's are: it gives them to the user whom it runs. A job only spoils itself so (docs/security.md)."""
     piped = not lab.backend.name.startswith("docker")
     result = await lab.run(ATTACKS["speak_for_the_runner"], limits=SMALL)
     assert result.out == (b"stopped\n" if piped else b"through\n")

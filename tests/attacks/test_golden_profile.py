@@ -1,4 +1,4 @@
-"""What confines a job equals a profile kept beside this test: as Docker says it, as Podman and bubblewrap are told it.
+"""What confines a job equals a profile kept beside this: as Docker says it, as Podman and bubblewrap are told it.
 
 After a change that is meant: `HOMIE_GOLDEN=write pytest tests/attacks/test_golden_profile.py`, and read the diff.
 """
