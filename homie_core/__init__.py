@@ -3,17 +3,38 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homie_core.api import Job, Map, Remote, RemoteError, Session, map, peers, remote, run, submit
+    from homie_core.api import (
+        Job,
+        JobView,
+        Map,
+        Remote,
+        RemoteError,
+        Session,
+        cancel,
+        get,
+        jobs,
+        logs,
+        map,
+        peers,
+        remote,
+        run,
+        submit,
+    )
     from homie_core.model.errors import HomieError
 
 __version__ = "0.1.0"
 __all__ = [
     "HomieError",
     "Job",
+    "JobView",
     "Map",
     "Remote",
     "RemoteError",
     "Session",
+    "cancel",
+    "get",
+    "jobs",
+    "logs",
     "map",
     "peers",
     "remote",

@@ -25,7 +25,7 @@ class Completion:
         self._after: dict[str, Callable[[], Iterable[str]]] = {
             **dict.fromkeys(("-n", "--node", "trust", "untrust"), _peers),
             **dict.fromkeys(("-s", "--session", "use", "end", "attach"), self._sessions),
-            **dict.fromkeys(("logs", "cancel"), self._jobs),
+            **dict.fromkeys(("logs", "get", "cancel"), self._jobs),
             **dict.fromkeys(("-i", "-o", "--keep", "push", "pull"), self._variables),
         }
 
@@ -80,7 +80,7 @@ class Completion:
 
 def _ids() -> Iterable[str]:
     try:
-        return [view.id for view in Client(home(), timeout=PATIENCE).status().jobs if view.mine]
+        return [view.id for view in Client(home(), timeout=PATIENCE).jobs(ended=True) if view.mine]
     except HomieError:
         return []
 

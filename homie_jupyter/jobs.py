@@ -1,6 +1,8 @@
 """Cells in the background: `%%homie --bg NAME` gives a job at once, and shows in its cell how it stands."""
 
 import difflib
+import re
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -11,14 +13,18 @@ from typing import Any
 from IPython.display import display
 
 from homie_core.api import Job
+from homie_core.client.jobs import fetched, printed
+from homie_core.client.safe_text import SafeText
+from homie_core.client.words import standing
 from homie_core.model.control import JobView
 from homie_core.model.errors import HomieError
+from homie_core.model.job import Kind
 from homie_core.model.quantity import show_duration
 from homie_jupyter.cell import Cell, finish_now
 from homie_jupyter.failing import Failed, RemoteError
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
-from homie_jupyter.show import show_table, under_way
+from homie_jupyter.show import short, show_table, under_way
 from homie_jupyter.variables import names_in
 
 MERCY = 2.0
@@ -146,15 +152,15 @@ def started(notebook: Notebook, name: str, code: str, options: Options) -> CellJ
     return job
 
 
-def show_jobs(notebook: Notebook) -> None:
-    """Show this notebook's jobs, and what else my daemon sees of mine."""
+def show_jobs(notebook: Notebook, *, ended: bool) -> None:
+    """Show this notebook's jobs and what else is mine; `ended`: also what was seen to its end."""
     rows = [
         (job.id, "a cell of this notebook", f"on {job.peer}", str(job.status), show_duration(job.age))
         for job in notebook.jobs.values()
     ]
     rows += [
-        (view.id, view.title, f"on {view.peer}", view.state.value, show_duration(view.age))
-        for view in notebook.jobs_elsewhere()
+        (view.id, view.title, f"on {view.peer}", standing(view), show_duration(view.age))
+        for view in notebook.jobs_elsewhere(ended=ended)
     ]
     if rows:
         show_table(("job", "what", "where", "state", "since"), rows)
@@ -163,14 +169,27 @@ def show_jobs(notebook: Notebook) -> None:
 
 
 def show_log(notebook: Notebook, name: str) -> None:
-    """Show what a job of this notebook has put out so far. Raises HomieError."""
+    """Show what a job has put out so far: one of this notebook, or a script. Raises HomieError."""
     if job := notebook.jobs.get(name):
         print(notebook.publisher.harmless(job.stream().text), end="")  # noqa: T201
         return
     view = _elsewhere(notebook, name)
-    mine = {session.job: session.name for session in notebook.sessions()}
-    how = f"`%homie attach {mine[view.id]}`" if view.id in mine else f"`homie attach {view.id}` in a terminal"
-    raise HomieError(f"{view.title} on {view.peer} is no cell in the background: {how} shows what it puts out")
+    if view.kind is Kind.SESSION:
+        mine = {session.job: session.name for session in notebook.sessions()}
+        how = f"`%homie attach {mine[view.id]}`" if view.id in mine else "the notebook that opened it"
+        raise HomieError(f"{view.title} on {view.peer} is no cell in the background: {how} shows what it puts out")
+    text = {1: SafeText(colours=True), 2: SafeText(colours=True)}
+    for stream, data in printed(notebook.client(), view.id):
+        print(text[stream].feed(data), end="", file=sys.stdout if stream == 1 else sys.stderr)
+
+
+def fetch(notebook: Notebook, start: str) -> str:
+    """Bring the files of a script that has ended; return what came. Raises HomieError."""
+    view = _elsewhere(notebook, start)
+    came = fetched(notebook.client(), view, None, lambda news: None)
+    if not came.files:
+        return f"{view.title} on {view.peer} has left no files"
+    return f"files of {view.title} in {short(came.folder)}: {', '.join(came.files)}"
 
 
 def cancel(notebook: Notebook, name: str) -> str:
@@ -184,12 +203,8 @@ def cancel(notebook: Notebook, name: str) -> str:
 
 def _elsewhere(notebook: Notebook, start: str) -> JobView:
     """Return the job of mine that is no cell in the background, by the beginning of its id. Raises HomieError."""
-    views = notebook.jobs_elsewhere()
-    found = [view for view in views if view.id.startswith(start)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise HomieError(f"{len(found)} jobs begin with {start}: {', '.join(view.id for view in found)}")
-    close = difflib.get_close_matches(start, [*notebook.jobs, *(view.id for view in views)], 1)
+    if re.fullmatch("[0-9a-f]{1,12}", start):
+        return notebook.client().job(start)
+    close = difflib.get_close_matches(start, notebook.jobs, 1)
     meant = f"did you mean {close[0]}?" if close else "see `%homie jobs`"
     raise HomieError(f"there is no job {start} here; {meant}")

@@ -9,7 +9,7 @@ from homie_core.client.session import Session
 from homie_core.client.values import NotGiven
 from homie_core.model.errors import HomieError
 from homie_jupyter.cell import Cell, finish_now
-from homie_jupyter.jobs import cancel, show_jobs, show_log
+from homie_jupyter.jobs import cancel, fetch, show_jobs, show_log
 from homie_jupyter.notebook import Notebook
 from homie_jupyter.options import Options
 from homie_jupyter.show import short, show_peers, show_table
@@ -17,13 +17,14 @@ from homie_jupyter.trust import did_trust
 from homie_jupyter.variables import names_in
 
 USAGE = (
-    "`%homie peers`, `why [OPTIONS]`, `sessions`, `use NAME`, `restart`, `end [NAME]`, `attach [NAME]`, `jobs`, "
-    "`logs NAME`, `cancel NAME`, `push NAMES`, `pull NAMES`, or an expression, whose value over there comes back; "
+    "`%homie peers`, `why [OPTIONS]`, `sessions`, `use NAME`, `restart`, `end [NAME]`, `attach [NAME]`, "
+    "`jobs [-a]`, `logs JOB`, `get JOB`, `cancel JOB`, `push NAMES`, `pull NAMES`, or an expression, whose value "
+    "over there comes back; "
     "`%%homie` on top of a cell runs it there"
 )
 VERBS = (
     *("on", "off", "why", "peers", "sessions", "use", "restart", "end", "attach"),
-    *("jobs", "logs", "cancel", "push", "pull", "trust", "untrust"),
+    *("jobs", "logs", "get", "cancel", "push", "pull", "trust", "untrust"),
 )
 
 
@@ -54,10 +55,12 @@ def obey(notebook: Notebook, line: str) -> Any:
             _end(_current(notebook))
         case ["end", name]:
             _end(notebook.use(name))
-        case ["jobs"]:
-            show_jobs(notebook)
+        case ["jobs"] | ["jobs", "-a"]:
+            show_jobs(notebook, ended="-a" in words)
         case ["logs", name]:
             show_log(notebook, name)
+        case ["get", job]:
+            print(fetch(notebook, job))  # noqa: T201
         case ["cancel", name]:
             print(cancel(notebook, name))  # noqa: T201
         case ["push", *names] if names:

@@ -10,7 +10,7 @@ from homie_core.client.session import Header, Session
 from homie_core.home import home
 from homie_core.model.control import Follow, JobView, RunRequest
 from homie_core.model.errors import HomieError
-from homie_core.model.job import Ask, State
+from homie_core.model.job import Ask
 from homie_jupyter.mailbox import Mailbox
 from homie_jupyter.options import Options
 from homie_jupyter.output import output_on
@@ -49,9 +49,12 @@ class Notebook:
             wait_for_peers(client)
         return client
 
-    def jobs_elsewhere(self) -> list[JobView]:
-        """Return what my daemon sees of mine: sessions, and scripts. Raises DaemonUnreachable."""
-        return [view for view in self.client().status().jobs if view.mine]
+    def jobs_elsewhere(self, *, ended: bool = False) -> list[JobView]:
+        """Return my sessions and scripts, from here or elsewhere; `ended`: also those seen to their end.
+
+        Raises DaemonUnreachable.
+        """
+        return [view for view in self.client().jobs(ended=ended) if view.mine]
 
     def sessions(self) -> list[Session]:
         """Return those that are open, as far as is known."""
@@ -188,9 +191,8 @@ class Notebook:
         if not self._path:
             return {}
         begin = f"{self._path}:"
-        jobs = self.client().status().jobs
-        mine = [job for job in jobs if job.mine and job.title.startswith(begin) and job.state is not State.ENDED]
-        return {job.title.removeprefix(begin): job for job in mine}
+        mine = [job for job in self.jobs_elsewhere() if job.title.startswith(begin) and job.outcome is None]
+        return {job.title.removeprefix(begin): job for job in reversed(mine)}
 
     def _title(self, name: str) -> str:
         return f"{self._path}:{name}" if self._path else name

@@ -19,7 +19,10 @@ from aiohttp import web
 from homie_core.model.control import (
     AddPeer,
     Delivered,
+    GetRequest,
     JobEvent,
+    JobView,
+    JobViews,
     News,
     Placed,
     Refused,
@@ -27,7 +30,7 @@ from homie_core.model.control import (
     Status,
 )
 from homie_core.model.event import Accepted, Ended, Event, Output, Record, Started
-from homie_core.model.job import How, Limits, Outcome
+from homie_core.model.job import How, Kind, Limits, Outcome, State
 from homie_core.model.names import FileName, GroupId, JobId, NodeName, PeerId
 from homie_core.model.peer import Capacity, Peer, Standing
 from homie_core.model.wire import decode, encode, frame
@@ -63,6 +66,14 @@ def peer(name: str = "desk", **changes: Any) -> Peer:
     return msgspec.structs.replace(there, **changes)
 
 
+def job_view(id: str, **changes: Any) -> JobView:
+    """A script of mine that runs on desk, unless the changes say otherwise."""
+    there = JobView(
+        id=JobId(id), mine=True, kind=Kind.SCRIPT, peer="desk", title="train.py", age=5.0, state=State.RUNNING
+    )
+    return msgspec.structs.replace(there, **changes)
+
+
 class Story(list[News]):
     """News of one job, numbered as they are told."""
 
@@ -92,6 +103,7 @@ class FakeDaemon:
         self.statuses: list[Status] = []
         """Told first, each once."""
         self.peers: list[Peer] = []
+        self.jobs: list[JobView] = []
         self.news: list[News] = []
         self.told = lambda: None
         """Called when all of `news` has been sent."""
@@ -137,6 +149,10 @@ class FakeDaemon:
                 web.delete("/v1/peers/{who}/trust", self._untrust),
                 web.post("/v1/runs", self._run),
                 web.get("/v1/runs/{job}", self._follow),
+                web.get("/v1/jobs", self._jobs),
+                web.get("/v1/jobs/{start}", self._job),
+                web.get("/v1/jobs/{job}/past", self._past),
+                web.post("/v1/jobs/{job}/results", self._get),
                 web.post("/v1/runs/{job}/stop", self._stop_run),
                 web.post("/v1/shutdown", self._shutdown),
             ]
@@ -181,9 +197,28 @@ class FakeDaemon:
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         after = int(request.query["after"])
-        self.asked.append(("follow", request.match_info["job"], after, request.query["results"]))
+        self.asked.append(("follow", request.match_info["job"], after, request.query.get("results")))
         late = [n for n in self.news if not isinstance(n, JobEvent) or n.record.seq > after]
         return self._refusal() or await self._tell(request, late)
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        seen = "ended" in request.query
+        return _answer(JobViews(jobs=tuple(job for job in self.jobs if seen or not job.results)))
+
+    async def _job(self, request: web.Request) -> web.Response:
+        start = request.match_info["start"]
+        found = [job for job in self.jobs if job.id.startswith(start)]
+        error = Refused(error="HomieError", message=f"{len(found)} jobs of yours begin with {start}")
+        return _answer(found[0]) if len(found) == 1 else _answer(error, 409)
+
+    async def _past(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(("past", request.match_info["job"]))
+        return self._refusal() or await self._tell(request, self.news)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        wanted = decode(await request.read(), GetRequest)
+        self.asked.append(("get", request.match_info["job"], wanted.folder))
+        return self._refusal() or await self._tell(request, self.news)
 
     async def _tell(self, request: web.Request, news: list[News]) -> web.StreamResponse:
         response = web.StreamResponse()

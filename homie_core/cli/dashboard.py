@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from homie_core.cli.peers import jobs_table, peers_table
+from homie_core.cli.jobs import jobs_table
+from homie_core.cli.peers import peers_table
 from homie_core.cli.render import clean, hint, say
 from homie_core.client import Client, wait_until_gone
-from homie_core.model.control import Status
+from homie_core.model.control import JobView, Status
 from homie_core.model.errors import DaemonUnreachable
 from homie_core.model.peer import Peer, Standing
 from homie_core.model.quantity import show_size
@@ -45,7 +46,7 @@ def watch(client: Client, ends_with_us: bool) -> None:
     hint("homie is down." if ends_with_us else "homie goes on in the background; `homie down` ends it.")
 
 
-def picture(status: Status, peers: tuple[Peer, ...], footer: str) -> Group:
+def picture(status: Status, peers: tuple[Peer, ...], jobs: tuple[JobView, ...], footer: str) -> Group:
     """Return what is drawn: this node, its peers, its jobs. Text from others is never read as markup."""
     known = sorted(peers, key=lambda peer: (peer.standing is not Standing.ONLINE, peer.name))
     me = Table.grid(padding=(0, 2))
@@ -53,8 +54,8 @@ def picture(status: Status, peers: tuple[Peer, ...], footer: str) -> Group:
         me.add_row(Text(key, style="dim"), Text(clean(value)))
     parts: list[Text | Table] = [Text(f"{status.name}", style="bold"), me, Text()]
     parts.append(Text.from_ansi(peers_table(known)) if known else Text("Nobody else is there yet.", style="dim"))
-    if status.jobs:
-        parts += [Text(), Text.from_ansi(jobs_table(status.jobs))]
+    if jobs:
+        parts += [Text(), Text.from_ansi(jobs_table(jobs))]
     return Group(*parts, Text(f"\n{footer}", style="dim"))
 
 
@@ -73,7 +74,7 @@ def _draw(client: Client, footer: str) -> None:
     console = Console()
     with suppress(KeyboardInterrupt), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(picture(client.status(), client.peers(), footer), refresh=True)
+            live.update(picture(client.status(), client.peers(), client.jobs(), footer), refresh=True)
             time.sleep(PERIOD)
 
 

@@ -11,7 +11,18 @@ from homie_core.client import Client
 from homie_core.client.interrupts import Detached, Interrupts
 from homie_core.client.words import in_words
 from homie_core.model import event
-from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable, Uploaded
+from homie_core.model.control import (
+    CaughtUp,
+    Delivered,
+    JobEvent,
+    News,
+    Placed,
+    Reachable,
+    Refused,
+    Transfer,
+    Unreachable,
+    Uploaded,
+)
 from homie_core.model.errors import DaemonUnreachable
 from homie_core.model.job import How, Limits, Outcome
 from homie_core.model.names import JobId
@@ -20,8 +31,8 @@ from homie_core.model.quantity import show_duration, show_size
 INTERRUPTED = 130
 
 
-def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> int:
-    """Show a run until it ends; return the status to exit with.
+def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen, *, detach: bool = False) -> int:
+    """Show a run until it ends or, to `detach`, until its host has all of it; return the status to exit with.
 
     The first Ctrl-C or SIGTERM stops the job and waits for its end, the second leaves it to itself. Raises
     the error that a `Refused` carries.
@@ -32,6 +43,8 @@ def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> 
             for item in news:
                 story.tell(item)
                 interrupts.repeat()
+                if detach and isinstance(item, JobEvent) and not interrupts.wanted:
+                    return 0
     except Detached:
         screen.say(f"left the job to itself; it keeps running{story.where}. {_ways(job)}")
         return INTERRUPTED
@@ -48,7 +61,24 @@ def follow(client: Client, job: JobId, news: Iterator[News], screen: Screen) -> 
 
 
 def _ways(job: JobId) -> str:
-    return f"See it again: `homie attach {job}`; end it: `homie stop {job}`"
+    return f"See it again: `homie attach {job}`; end it: `homie cancel {job}`"
+
+
+def look(news: Iterator[News], screen: Screen) -> None:
+    """Show what a job puts out, and nothing else of it. Raises the error that a `Refused` carries."""
+    try:
+        for item in news:
+            match item:
+                case Refused():
+                    raise item.as_error()
+                case Placed(peer=peer):
+                    screen.belongs_to(peer)
+                case Unreachable() | Reachable():
+                    screen.hint(contact(item))
+                case JobEvent(record=event.Record(event=event.Output(stream=stream, data=data))):
+                    screen.output(stream, data)
+    finally:
+        screen.close()
 
 
 class _Story:
@@ -65,7 +95,6 @@ class _Story:
         self._began = time.monotonic()
         self._transfer_began: dict[bool, tuple[float, int]] = {}
         self._last_progress = 0.0
-        self._last_trouble = ""
 
     def tell(self, news: News) -> None:
         screen = self._screen
@@ -76,13 +105,11 @@ class _Story:
                 screen.hint(f"{news.peer} takes it: {news.why} (job {self._job})")
             case Transfer():
                 self._moved(news)
-            case Unreachable():
-                if news.why != self._last_trouble:
-                    screen.hint(f"{news.peer} cannot be reached ({news.why}); the job goes on, trying again")
-                self._last_trouble = news.why
+            case Unreachable() | Reachable():
+                screen.hint(contact(news))
             case Delivered():
-                self._delivered(news)
-            case Uploaded():
+                show_delivered(news, screen)
+            case Uploaded() | CaughtUp():
                 pass
             case Refused():
                 raise news.as_error()
@@ -137,12 +164,21 @@ class _Story:
             self._last_progress = now
             self._screen.progress(f"{show_size(news.done)} of {show_size(news.total)} {where}{rate}")
 
-    def _delivered(self, news: Delivered) -> None:
-        if news.files:
-            more = f" and {len(news.files) - 8} more" if len(news.files) > 8 else ""
-            self._screen.say(f"results in {_short(news.folder)}: {', '.join(news.files[:8])}{more}")
-        for line in news.notes:
-            self._screen.say(f"not taken: {line}")
+
+def contact(news: Unreachable | Reachable) -> str:
+    """Return what became of the line to a job's host, in words."""
+    if isinstance(news, Unreachable):
+        return f"{news.peer} cannot be reached ({news.why}); the job goes on, trying again"
+    return f"{news.peer} is back"
+
+
+def show_delivered(news: Delivered, screen: Screen) -> None:
+    """Say which files of a job have come, and which have not."""
+    if news.files:
+        more = f" and {len(news.files) - 8} more" if len(news.files) > 8 else ""
+        screen.say(f"results in {_short(news.folder)}: {', '.join(news.files[:8])}{more}")
+    for line in news.notes:
+        screen.say(f"not taken: {line}")
 
 
 def _short(folder: str) -> str:

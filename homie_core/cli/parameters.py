@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +12,10 @@ from homie_core.model.quantity import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from homie_core.client import Client
+
+T = TypeVar("T")
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]
@@ -44,6 +48,28 @@ class TakesGpu(click.Command):
         return super().parse_args(ctx, words)
 
 
+class JobStart(click.ParamType):  # type: ignore[type-arg]
+    """A job's id or the beginning of it; the shell completes ids of my jobs."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not re.fullmatch(r"[0-9a-f]{1,12}", value):
+            self.fail(f"{value[:40]!r} is no job id (or the beginning of one): 12 digits and letters a to f")
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        return [
+            CompletionItem(view.id, help=f"{view.title} on {view.peer}")
+            for view in _known(lambda client: client.jobs(ended=True))
+            if view.mine and view.id.startswith(incomplete)
+        ]
+
+
 class NodeName(click.ParamType):  # type: ignore[type-arg]
     """A peer's name or the beginning of its id; the shell completes names of peers."""
 
@@ -54,15 +80,20 @@ class NodeName(click.ParamType):  # type: ignore[type-arg]
     ) -> "list[CompletionItem]":
         from click.shell_completion import CompletionItem
 
-        from homie_core.client import Client
-        from homie_core.home import home
-        from homie_core.model.errors import HomieError
-
-        try:
-            names = sorted(peer.name for peer in Client(home(), timeout=1.0).peers())
-        except HomieError:
-            return []  # a person in the middle of a command line has no use for a message
+        names = sorted(peer.name for peer in _known(lambda client: client.peers()))
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _known(ask: "Callable[[Client], tuple[T, ...]]") -> tuple[T, ...]:
+    """Return what the daemon knows; nothing if it does not say: who types a command has no use for a message."""
+    from homie_core.client import Client
+    from homie_core.home import home
+    from homie_core.model.errors import HomieError
+
+    try:
+        return ask(Client(home(), timeout=3.0))
+    except HomieError:
+        return ()
 
 
 def _cores(text: str) -> float:
@@ -89,16 +120,10 @@ def _running_time(text: str) -> float:
     return seconds
 
 
-def _job(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{1,12}", text):
-        raise ValueError(f"{text[:40]!r} is no job id (or the beginning of one): 12 digits and letters a to f")
-    return text
-
-
 CORES = Parsed("number", _cores)
 SIZE = Parsed("size", _memory)
 DURATION = Parsed("time", _running_time)
 GPU = Parsed("cards", parse_gpu)
 VRAM = Parsed("size", parse_vram)
-JOB = Parsed("job", _job)
+JOB = JobStart()
 NODE = NodeName()

@@ -1,4 +1,4 @@
-"""`homie peers`, `jobs`, `add` and `remove`: who is there, and what is under way."""
+"""`homie peers`, `add` and `remove`: who is there."""
 
 import json
 from contextlib import suppress
@@ -9,7 +9,7 @@ from homie_core.cli.parameters import NODE
 from homie_core.cli.render import bar, clean, hint, say, table
 from homie_core.client import ensure_daemon, wait_for_peers
 from homie_core.home import home
-from homie_core.model.control import JobView, Status
+from homie_core.model.control import Status
 from homie_core.model.errors import HomieError, NoPeer
 from homie_core.model.peer import Holds, Peer, Standing, unabridge
 from homie_core.model.quantity import show_duration, show_size
@@ -35,24 +35,7 @@ def peers(as_json: bool) -> None:
         say(peers_table(known))
     else:
         hint(NOBODY)
-    _say_damage(client.status())
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def jobs(as_json: bool) -> None:
-    """List the jobs that I sent or that run here."""
-    client, _ = ensure_daemon(home())
-    status = client.status()
-    known = status.jobs
-    if as_json:
-        fields = ("id", "mine", "peer", "title", "age")
-        say(json.dumps([{**{f: getattr(j, f) for f in fields}, "state": j.state.value} for j in known]))
-    elif known:
-        say(jobs_table(known))
-    else:
-        hint("No jobs.")
-    _say_damage(status)
+    say_damage(client.status())
 
 
 @click.command()
@@ -110,20 +93,8 @@ def peers_table(known: list[Peer]) -> str:
     return "\n".join([table(head, [_row(peer) for peer in known]), *notes])
 
 
-def jobs_table(known: tuple[JobView, ...]) -> str:
-    """Return the jobs for people."""
-    head = ("JOB", "WHAT", "WHERE", "STATE", "SINCE")
-    return table(
-        head,
-        [
-            (job.id, job.title, f"on {job.peer}" if job.mine else f"for {job.peer}", job.state.value,
-             show_duration(job.age))
-            for job in known
-        ],
-    )  # fmt: skip
-
-
-def _say_damage(status: Status) -> None:
+def say_damage(status: Status) -> None:
+    """Say that a node's journal cannot be used, if that is so."""
     if status.damage:
         hint(f"\nThis machine takes no jobs: {clean(status.damage)}")
 

@@ -1,20 +1,19 @@
-"""`homie run`, `attach` and `stop`: work for a friend's machine."""
+"""`homie run`: work for a friend's machine."""
 
 from pathlib import Path
 
 import click
 
 from homie_core.cli.follow import follow
-from homie_core.cli.parameters import CORES, DURATION, GPU, JOB, NODE, SIZE, VRAM, TakesGpu
+from homie_core.cli.parameters import CORES, DURATION, GPU, NODE, SIZE, VRAM, TakesGpu
 from homie_core.cli.render import hint, say
 from homie_core.cli.screen import Screen
-from homie_core.client import Client, ensure_daemon, new_job_id, request_for_script, wait_for_peers
+from homie_core.client import ensure_daemon, new_job_id, request_for_script, wait_for_peers
+from homie_core.client.jobs import results_of
 from homie_core.client.leaving import in_words, leaving_with, where_in_words
 from homie_core.home import home
-from homie_core.model.errors import HomieError
 from homie_core.model.gpu import GpuAsk, with_vram
 from homie_core.model.job import Ask
-from homie_core.model.names import JobId
 
 
 @click.command(cls=TakesGpu, context_settings={"allow_interspersed_args": False})
@@ -41,6 +40,7 @@ from homie_core.model.names import JobId
     "--retry", metavar="N", type=click.IntRange(0, 10), default=0,
     help="If the machine is lost, start again on another one, N times at most; meanwhile this one must be on.",
 )  # fmt: skip
+@click.option("-d", "--detach", is_flag=True, help="Print the job's id and do not wait; `homie jobs` lists it.")
 @click.option("--dry-run", is_flag=True, help="Only say which machine, why, and what would leave this one.")
 @click.argument("script", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -54,6 +54,7 @@ def run(
     timeout: float | None,
     results: Path | None,
     retry: int,
+    detach: bool,
     dry_run: bool,
     script: str,
     args: tuple[str, ...],
@@ -66,12 +67,14 @@ def run(
     A file below the current folder keeps its relative path there, so the script opens it by the same name. Quote
     patterns, or the shell takes them: `*`, `?` and `[..]` stand for parts of a name, `**` for any folders.
     """
+    if detach and results:
+        raise click.UsageError("-d does not wait for files; later, `homie get -o DIR JOB` brings them")
     job = new_job_id()
     request = request_for_script(
         script,
         args,
         files,
-        results=results or _results_of(job),
+        results=results or results_of(job),
         job=job,
         ask=Ask(cpus=cpus, memory=ram, timeout=timeout, gpu=with_vram(gpu, vram)),
         node=node,
@@ -85,44 +88,9 @@ def run(
         plan = client.plan(request)
         say(in_words(where_in_words(plan), leaving_with(plan)))
         return 0
-    return follow(client, job, client.run(request), Screen())
-
-
-@click.command()
-@click.argument("job", type=JOB)
-@click.option(
-    "-o", "--output", "results", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the files that come back (default: homie-results/JOB).",
-)  # fmt: skip
-def attach(job: str, results: Path | None) -> int:
-    """Show a job of mine again from its start, and wait for its end.
-
-    JOB is its id or the beginning of it; `homie jobs` lists them.
-    """
-    client, _ = ensure_daemon(home())
-    whole = _whole_id(client, job)
-    return follow(client, whole, client.follow(whole, 0, (results or _results_of(whole)).absolute()), Screen())
-
-
-@click.command()
-@click.argument("job", type=JOB)
-def stop(job: str) -> None:
-    """End a job of mine, wherever it runs."""
-    client, _ = ensure_daemon(home())
-    whole = _whole_id(client, job)
-    client.stop(whole)
-    hint(f"job {whole} is being stopped")
-
-
-def _results_of(job: JobId) -> Path:
-    return Path("homie-results") / job
-
-
-def _whole_id(client: Client, start: str) -> JobId:
-    if len(start) == 12:
-        return JobId(start)
-    found = [job.id for job in client.status().jobs if job.mine and job.id.startswith(start)]
-    if len(found) != 1:
-        which = "no job of yours begins" if not found else f"{len(found)} jobs of yours begin"
-        raise HomieError(f"{which} with {start}; `homie jobs` lists them")
-    return found[0]
+    screen = Screen()
+    status = follow(client, job, client.run(request), screen, detach=detach)
+    if detach and status == 0:
+        say(job)
+        screen.hint(f"see what it prints: `homie logs -f {job}`; wait for its end: `homie attach {job}`")
+    return status

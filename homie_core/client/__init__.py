@@ -6,6 +6,7 @@ channel.py  the line to a session                session/   its cells           
 files/      which files are meant                        leaving.py  what would leave this machine
 interrupts.py  Ctrl-C: stop, then detach
 job.py      what runs, as it is held                     transcript.py  what it prints
+jobs.py     jobs that nobody waits for
 words.py    how a job ended, in a sentence
 safe_text.py  what a job wrote, made harmless for terminals
 """

@@ -15,9 +15,13 @@ from urllib.parse import quote
 from homie_core.model import wire
 from homie_core.model.control import (
     AddPeer,
+    CaughtUp,
     Delivered,
     FetchRequest,
+    GetRequest,
     JobEvent,
+    JobView,
+    JobViews,
     News,
     Plan,
     PutRequest,
@@ -115,25 +119,37 @@ class Client:
         """Return what would become of it; nothing leaves this machine. Raises NoPeer if nobody could take it."""
         return wire.decode(self._ask("POST", "/v1/plan", request, in_time=False), Plan)  # it hashes the files
 
-    def follow(self, job: JobId, after: int, results: Path) -> Iterator[News]:
-        """Yield what happened to a job of mine after its record number `after`, until its end."""
-        return self._news("GET", f"/v1/runs/{job}?after={after}&results={quote(str(results), safe='')}")
+    def follow(self, job: JobId, after: int, results: Path | None) -> Iterator[News]:
+        """Yield what happened to a job of mine after its record number `after`, until its end.
+
+        Its files come into this folder, and its host forgets it then; None: nothing comes, all is kept there.
+        """
+        where = f"&results={quote(str(results), safe='')}" if results else ""
+        return self._news("GET", f"/v1/runs/{job}?after={after}{where}")
+
+    def jobs(self, *, ended: bool = False) -> tuple[JobView, ...]:
+        """Return the jobs that are under way or whose end nobody has seen, mine and others' here; `ended`: all."""
+        return wire.decode(self._ask("GET", f"/v1/jobs{'?ended=1' if ended else ''}"), JobViews).jobs
+
+    def job(self, start: str) -> JobView:
+        """Return the job of mine whose id begins so."""
+        return wire.decode(self._ask("GET", f"/v1/jobs/{quote(start, safe='')}"), JobView)
+
+    def past(self, job: JobId) -> Iterator[News]:
+        """Yield what happened to a job of mine so far; `CaughtUp` or its end is the last. Raises HomieError."""
+        return self._told("GET", f"/v1/jobs/{job}/past")
+
+    def get(self, job: JobId, folder: Path) -> Iterator[News]:
+        """Bring the files of an ended job of mine here; yield progress until `Delivered`. Raises HomieError."""
+        return self._told("POST", f"/v1/jobs/{job}/results", GetRequest(folder=str(folder)))
 
     def put(self, job: JobId, request: PutRequest) -> Iterator[News]:
         """Send files to a session of mine; yield the progress until `Uploaded`, or raise why they cannot be."""
-        for news in self._news("POST", f"/v1/runs/{job}/files", request):
-            if isinstance(news, Refused):
-                raise news.as_error()
-            yield news
+        return self._told("POST", f"/v1/runs/{job}/files", request)
 
     def fetch(self, job: JobId, request: FetchRequest) -> Iterator[News]:
         """Bring files of a session of mine here; yield the progress until `Delivered`. Raises HomieError."""
-        for news in self._news("POST", f"/v1/runs/{job}/fetch", request):
-            if isinstance(news, Refused):
-                raise news.as_error()
-            yield news
-            if isinstance(news, Delivered):
-                return
+        return self._told("POST", f"/v1/runs/{job}/fetch", request)
 
     def send_parcel(self, job: JobId, name: ParcelName, buffers: Sequence[Buffer]) -> None:
         """Send these buffers to a session of mine that runs."""
@@ -183,6 +199,15 @@ class Client:
                     if _is_last(news):
                         return
         raise DaemonUnreachable(f"the daemon ended in mid-sentence; {self.home / LOG} says more")
+
+    def _told(self, method: str, path: str, body: object = None) -> Iterator[News]:
+        """Yield news that are about files, or about the past, to their end; raise what is `Refused`."""
+        for news in self._news(method, path, body):
+            if isinstance(news, Refused):
+                raise news.as_error()
+            yield news
+            if isinstance(news, Delivered):
+                return
 
     def _next(self, response: http.client.HTTPResponse) -> bytes:
         with self._translated():
@@ -237,7 +262,7 @@ class Client:
 
 
 def _is_last(news: News) -> bool:
-    return isinstance(news, Refused | Uploaded) or (
+    return isinstance(news, Refused | Uploaded | CaughtUp) or (
         isinstance(news, JobEvent) and isinstance(news.record.event, Ended)
     )
 

@@ -25,7 +25,8 @@ class Interrupts:
         self._stop = stop
         self._say = say
         self._signals = signals
-        self._wanted = self._asked = False
+        self.wanted = self._asked = False
+        """`wanted`: whether its end has been asked for."""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -41,13 +42,13 @@ class Interrupts:
 
     def repeat(self) -> None:
         """Ask again, if the daemon did not know the job yet when it was to be stopped."""
-        if self._wanted and not self._asked:
+        if self.wanted and not self._asked:
             self._ask()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._wanted:
+        if self.wanted:
             raise Detached
-        self._wanted = True
+        self.wanted = True
         self._say("stopping the job and waiting for its end; once more leaves it to itself")
         self._ask()
 

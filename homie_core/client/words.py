@@ -1,5 +1,6 @@
 """How a job ended, and what trust means, in words for the person who sent it."""
 
+from homie_core.model.control import JobView
 from homie_core.model.job import How, Limits, Outcome
 from homie_core.model.peer import Peer
 from homie_core.model.quantity import show_duration, show_size
@@ -14,6 +15,15 @@ def in_words(outcome: Outcome, peer: str, limits: Limits | None, option: str = "
     if outcome.detail and outcome.how in _EXPLAINED:
         sentence = f"{sentence} ({outcome.detail.rstrip('.')})"
     return sentence
+
+
+def standing(view: JobView) -> str:
+    """Return in a few words how a job stands."""
+    if view.outcome:
+        return _END.get(view.outcome.how) or _exited(view.outcome.status)
+    if view.state is None:
+        return f"not known: {view.note}"
+    return f"{view.state.value}, {view.note}" if view.note else view.state.value
 
 
 def trusted_in_words(peer: Peer) -> str:
@@ -34,8 +44,21 @@ def untrusted_in_words(which: str) -> str:
     )
 
 
+_END = {
+    How.DEADLINE: "out of time",
+    How.MEMORY: "out of memory",
+    How.OUTPUT: "too much output",
+    How.DISK: "out of disk",
+    **{how: how.value for how in (How.STOPPED, How.EVICTED, How.KILLED, How.LOST, How.FAILED, How.IDLE)},
+    **{how: how.value for how in (How.LAPSED, How.EXPIRED)},
+}
+"""What lists say of an end that was not the job's own doing."""
 _EXPLAINED = (How.EVICTED, How.LOST, How.FAILED, How.EXPIRED)
 """For these the host's detail says more than the sentence does."""
+
+
+def _exited(status: int) -> str:
+    return f"status {status}" if status else "done"
 
 
 def _sentence(outcome: Outcome, peer: str, limits: Limits | None, option: str) -> str:

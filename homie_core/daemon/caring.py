@@ -64,6 +64,10 @@ class Care:
         if job in self._moves:
             self._forgone.add(job)
 
+    def minds(self, job: JobId) -> bool:
+        """Return whether a job may yet be started again."""
+        return job in self._moves
+
     def moved(self, sent: Sent) -> Placed | None:
         """Return where a job is by now that was sent to this peer; None if it still is there."""
         placed = self._placed.get(sent.job)

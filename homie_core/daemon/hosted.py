@@ -13,7 +13,8 @@ from homie_core.daemon.session import Session
 from homie_core.engine.lease import Lease
 from homie_core.engine.lifecycle import Job, accept, advance
 from homie_core.model.event import Accepted, Ended, Event, Record
-from homie_core.model.job import How
+from homie_core.model.job import How, State
+from homie_core.model.report import Report
 from homie_core.store import journal
 from homie_core.store.incoming import Inbox
 from homie_core.store.journal import Begun
@@ -66,6 +67,18 @@ class Hosted:
         if isinstance(record.event, Ended):
             self.ended = record.at
         self.progress.learn(record)
+
+    def report(self) -> Report:
+        """Return how it stands."""
+        progress, job = self.progress, self.job
+        return Report(
+            job=job.spec.id,
+            state=job.state,
+            newest=progress.newest,
+            collected=progress.collected_at,
+            waits=progress.waits if job.state is State.QUEUED else None,
+            outcome=job.outcome,
+        )
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from homie_core import __version__
 from homie_core.config import Config, split_peer
 from homie_core.daemon.gossip import Gossip, Me
 from homie_core.daemon.hosting import Hosting
+from homie_core.daemon.jobs import Jobs
 from homie_core.daemon.links import Links
 from homie_core.daemon.memory import give_back
 from homie_core.daemon.offer import Offer
@@ -84,9 +85,11 @@ class Node:
         )
         self._table = PeerTable(self._id, self._pins.all())
         self._gossip = Gossip(me, self._table, client, self._discovery, self._pins.remember)
-        self._runs = Runs(self._journal, Links(self.peers, client), self._clock.now)
+        links = Links(self.peers, client)
+        self._runs = Runs(self._journal, links, self._clock.now)
+        jobs = Jobs(self._journal, links, self._runs, self._hosted, self._clock.now)
         self._server = PeerServer(Reception(self._hosting), self._gossip.greeted, tls.server_context(*keys))
-        self._control = ControlServer(self, self._runs, home / SOCKET)
+        self._control = ControlServer(self, self._runs, jobs, home / SOCKET)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Be a node until `shutdown`; call `ready` when everything listens."""
@@ -144,7 +147,6 @@ class Node:
             addresses=self._addresses(),
             free_cpus=admission.free_cpus,
             free_memory=admission.free_memory,
-            jobs=(*self._runs.views(), *self._hosted()),
         )
 
     def peers(self) -> list[Peer]:
@@ -230,7 +232,7 @@ class Node:
             await self._hosting.tidy()
             await self._offer.watch()
             self._hosting.schedule()
-            if self._journal.changes != given_back and not (self._runs.views() or self._hosting.jobs()):
+            if self._journal.changes != given_back and not (self._runs.busy or self._hosting.jobs()):
                 given_back = self._journal.changes
                 give_back()  # jobs have been here and are gone, mine or others'
 
@@ -248,12 +250,13 @@ class Node:
             JobView(
                 id=hosted.job.spec.id,
                 mine=False,
+                kind=hosted.job.spec.kind,
                 peer=names.get(hosted.job.submitter, hosted.job.submitter[:12]),
                 title=hosted.job.spec.title,
-                state=hosted.job.state,
                 age=max(0.0, self._clock.now() - hosted.at),
+                state=hosted.job.state,
             )
-            for hosted in self._hosting.jobs()
+            for hosted in reversed(self._hosting.jobs())
         ]
 
 

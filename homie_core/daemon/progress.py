@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from homie_core.model.event import Busy, Collected, Exited, Messages, Output, Record, Restarted
+from homie_core.model.event import Busy, Collected, Exited, Messages, Output, Queued, Record, Restarted, Started
 from homie_core.model.job import Outcome
 
 
@@ -10,6 +10,8 @@ from homie_core.model.job import Outcome
 class Progress:
     """What has been written down of a job's run."""
 
+    newest: int = 0
+    """Number of its newest event."""
     newest_cell: int = 0
     """Number of the event before the one with which a session's newest cell began."""
     fact: int = 0
@@ -23,11 +25,19 @@ class Progress:
     exited: Outcome | None = None
     """How its program ended."""
     collected: Collected | None = None
+    collected_at: int = 0
+    """Number of that event."""
+    waits: Queued | None = None
+    """Where it waits, and for what, if it does."""
 
     def learn(self, record: Record) -> None:
         """Take in the next event."""
-        self.fact = record.fact or self.fact
+        self.newest, self.fact = record.seq, record.fact or self.fact
         match record.event:
+            case Queued() as waits:
+                self.waits = waits
+            case Started():
+                self.waits = None
             case Output(data=data) | Messages(data=data):
                 self.written += len(data)
             case Busy(cell=cell):
@@ -39,6 +49,6 @@ class Progress:
             case Exited(outcome=outcome):
                 self.exited = outcome
             case Collected() as collected:
-                self.collected = collected
+                self.collected, self.collected_at = collected, record.seq
             case _:
                 pass

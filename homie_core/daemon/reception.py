@@ -16,6 +16,7 @@ from homie_core.model.event import Accepted, Queued
 from homie_core.model.job import How, JobSpec, State, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.quantity import show_size
+from homie_core.model.report import Gone, Report, ReportRequest, Reports
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.net.server import Sink
 from homie_core.runner.clock import boottime
@@ -158,6 +159,16 @@ class Reception:
         if after < 0:
             after = hosted.progress.newest_cell
         return _read(hosted, (hosted.spool or Spool(hosted.folder / "events")).follow(after))
+
+    def report(self, caller: PeerId, request: ReportRequest) -> Reports:
+        """Say how these jobs of the caller's stand."""
+        return Reports(jobs=tuple(self._report(caller, job) for job in request.jobs))
+
+    def _report(self, caller: PeerId, job: JobId) -> Report | Gone:
+        try:
+            return self._find(caller, job).report()
+        except PeerRefused as error:
+            return Gone(job=job, why=str(error)[:1000])
 
     @contextmanager
     def result(self, caller: PeerId, job: JobId, digest: Digest) -> Iterator[Path]:

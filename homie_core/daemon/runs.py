@@ -7,36 +7,42 @@ goes on after the last event it passed on: nothing is missed and nothing comes t
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from homie_core.daemon.caring import LOST, Care
+from homie_core.daemon.delivering import deliver, watched
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter, watch
 from homie_core.daemon.outbox import Outbox
 from homie_core.daemon.submitting import Submitter
 from homie_core.daemon.tasks import Tasks
-from homie_core.engine.lifecycle import state_after
 from homie_core.model.control import (
     Delivered,
     FetchRequest,
     Follow,
     JobEvent,
-    JobView,
     News,
     Placed,
     Plan,
     PutRequest,
+    Reachable,
     RunRequest,
     Unreachable,
     Uploaded,
 )
-from homie_core.model.errors import HomieError, NoPeer, PeerUnreachable, TransferError, UnsafeName
+from homie_core.model.errors import (
+    CannotWrite,
+    HomieError,
+    NoPeer,
+    NoRoom,
+    PeerUnreachable,
+    TransferError,
+    UnsafeName,
+)
 from homie_core.model.event import Collected, Ended
-from homie_core.model.job import State
 from homie_core.model.names import JobId
 from homie_core.model.session import ParcelName
 from homie_core.net.control import Tell
@@ -58,8 +64,8 @@ class Runs:
     links: Links
     wall: Callable[[], float] = time.time
     care: Care = field(init=False)
-    _states: dict[JobId, State] = field(default_factory=dict)
-    """Of the jobs whose end has not been heard."""
+    _followed: int = 0
+    """How many of them somebody follows."""
     _submitting: dict[JobId, "asyncio.Task[Sent]"] = field(default_factory=dict)
     _tasks: Tasks = field(default_factory=Tasks)
 
@@ -82,7 +88,6 @@ class Runs:
         submitting.add_done_callback(lambda _: self._submitting.pop(request.id))
         await asyncio.wait({submitting, placing}, return_when=asyncio.FIRST_COMPLETED)
         if placing.done():
-            self._states[request.id] = State.RECEIVING
             yield placing.result()
         async for progress in watch(submitting, meter):
             yield progress
@@ -91,6 +96,15 @@ class Runs:
             self.care.take(request, request.retry)
         async for news in self._relay(sent, 0, request.results, outbox):
             yield news
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is being sent, or followed by somebody."""
+        return bool(self._submitting or self._followed)
+
+    def submits(self, job: JobId) -> bool:
+        """Return whether a job is on its way to a host."""
+        return job in self._submitting
 
     async def plan(self, request: RunRequest) -> Plan:
         """Return what would become of a job; nothing leaves this machine."""
@@ -101,7 +115,7 @@ class Runs:
     ) -> AsyncGenerator[News]:
         """Yield the news of a job sent earlier, from event `after` + 1 on."""
         submitting = self._submitting.get(job)  # whoever submitted it may have left before a host took it
-        sent = await asyncio.shield(submitting) if submitting else self._sent(job)
+        sent = await asyncio.shield(submitting) if submitting else self.sent(job)
         trusted = any(peer.id == sent.peer and peer.trusted for peer in self.links.peers())
         yield Placed(peer=sent.peer_name, id=sent.peer, why="it runs there already", trusted=trusted)
         async for news in self._relay(sent, after, results, outbox):
@@ -116,7 +130,7 @@ class Runs:
 
     async def put(self, job: JobId, request: PutRequest) -> AsyncGenerator[News]:
         """Send files to a session of mine; yield the progress."""
-        sent = self._sent(job)
+        sent = self.sent(job)
         meter = Meter(up=True)
         putting = self._tasks.start(self._submitter.put(sent, request, meter), "put")
         async for progress in watch(putting, meter):
@@ -126,17 +140,17 @@ class Runs:
 
     async def send_parcel(self, job: JobId, name: ParcelName, size: int, chunks: AsyncIterator[bytes]) -> None:
         """Send values to a session of mine that runs."""
-        await self.links.to(self._sent(job).peer).send_parcel(job, name, size, chunks)
+        await self.links.to(self.sent(job).peer).send_parcel(job, name, size, chunks)
 
     def parcel(
         self, job: JobId, name: ParcelName
     ) -> AbstractAsyncContextManager[tuple[int, AsyncIterator[bytes]]]:
         """Fetch values from a session of mine that runs: how many bytes, and these."""
-        return self.links.to(self._sent(job).peer).parcel(job, name)
+        return self.links.to(self.sent(job).peer).parcel(job, name)
 
     async def fetch(self, job: JobId, request: FetchRequest) -> AsyncGenerator[News]:
         """Bring files of a session of mine here; yield the progress. What cannot come is said in the notes."""
-        link, delivery = self.links.to(self._sent(job).peer), Delivery(Path(request.folder), job)
+        link, delivery = self.links.to(self.sent(job).peer), Delivery(Path(request.folder), job)
         meter = Meter(up=False, total=sum(file.size for file in request.files))
         check_room(delivery.folder, meter.total)
 
@@ -151,31 +165,17 @@ class Runs:
                 except (TransferError, UnsafeName) as error:
                     delivery.notes.append(f"{file.name}: {error}")
 
-        async for progress in _watched(fetch(), meter, f"fetch from {job}"):
+        async for progress in watched(fetch(), meter, f"fetch from {job}"):
             yield progress
         yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=tuple(delivery.notes))
 
     async def stop(self, job: JobId) -> None:
         """Ask the job's host to stop it; it is not started again elsewhere, whatever comes of that."""
-        sent = self._sent(job)
+        sent = self.sent(job)
         self.care.forgo(job)
         await self.links.to(sent.peer).stop(job)
-
-    def views(self) -> list[JobView]:
-        """Return the jobs that were sent in this life of the daemon and whose end has not been heard."""
-        now = self.wall()
-        found = [(sent, state) for job, state in self._states.items() if (sent := self.journal.sent(job))]
-        return [
-            JobView(
-                id=sent.job,
-                mine=True,
-                peer=sent.peer_name,
-                title=sent.title,
-                state=state,
-                age=max(0.0, now - sent.at),
-            )
-            for sent, state in found
-        ]
+        with suppress(CannotWrite):  # it is listed once more
+            self.journal.see(job, sent.folder or "")  # whoever ends it knows its end
 
     async def close(self) -> None:
         await self.care.close()
@@ -189,29 +189,41 @@ class Runs:
         # what is to be fetched is said in an event that may lie before
         heard = 0 if results and after >= 0 else after
         pause = 0.5
+        away = full = False
         collected = Collected(files=())
         delivery = Delivery(Path(results), sent.job) if results else None
+        self._followed += 1
         try:
             while True:
                 if placed := self.care.moved(sent):
-                    sent, heard, after = self._sent(sent.job), 0, 0
+                    sent, heard, after = self.sent(sent.job), 0, 0
                     yield placed
                 try:
                     link = self.links.to(sent.peer)
+                    if away and not full:
+                        await link.report([sent.job])
+                        away = False
+                        yield Reachable(peer=sent.peer_name)
                     async for record in link.events(sent.job, heard, outbox):
                         pause = 0.5
-                        self._states[sent.job] = state_after(record.event)
+                        if away:
+                            away = full = False
+                            yield Reachable(peer=sent.peer_name)
                         if isinstance(record.event, Collected):
                             collected = record.event
                         if isinstance(record.event, Ended):
                             if record.event.outcome.how in LOST and await self.care.settled(sent.job):
                                 break
                             if delivery:
-                                async for news in self._deliver(link, sent.job, collected, delivery):
-                                    yield news
-                            self._states.pop(sent.job, None)
+                                async for news in deliver(link, sent.job, collected, delivery):
+                                    if not isinstance(news, Delivered) or news.files or news.notes:
+                                        yield news
+                            with suppress(CannotWrite):  # its host can be asked
+                                self.journal.settle(sent.job, record.event.outcome)
                             yield JobEvent(record=record)
                             if delivery:  # whoever goes on reading here has heard it all
+                                with suppress(CannotWrite):
+                                    self.journal.see(sent.job, str(delivery.folder) if delivery.files else "")
                                 self._tasks.start(_forget(link, sent.job), f"forget {sent.job}")
                             return
                         heard = record.seq
@@ -221,69 +233,23 @@ class Runs:
                         continue
                     why = f"{sent.peer_name} ended the connection"
                 except (PeerUnreachable, NoPeer) as error:
-                    why = str(error)
-                yield Unreachable(peer=sent.peer_name, why=why)
+                    why, full = str(error), isinstance(error, NoRoom)
+                if not away:
+                    yield Unreachable(peer=sent.peer_name, why=why)
+                away = True
                 await asyncio.sleep(pause)
                 pause = min(MAX_PAUSE, 2 * pause)
-        except (asyncio.CancelledError, GeneratorExit):
-            self._tasks.start(self._see_it_end(sent, heard), f"see {sent.job} end")
-            raise
+        finally:
+            self._followed -= 1
 
-    async def _see_it_end(self, sent: Sent, heard: int) -> None:
-        """Keep the state of a job true that no front end follows any more."""
-        while sent.job in self._states:
-            if self.care.moved(sent):
-                sent, heard = self._sent(sent.job), 0
-            try:
-                async for record in self.links.to(sent.peer).events(sent.job, heard):
-                    heard = record.seq
-                    self._states[sent.job] = state_after(record.event)
-                    if isinstance(record.event, Ended):
-                        if record.event.outcome.how in LOST and await self.care.settled(sent.job):
-                            break
-                        self._states.pop(sent.job, None)
-            except (PeerUnreachable, NoPeer) as error:
-                log.debug("job %s at %s: %s", sent.job, sent.peer_name, error)
-                await asyncio.sleep(MAX_PAUSE)
-            except HomieError:
-                self._states.pop(sent.job, None)
-
-    async def _deliver(
-        self, link: Link, job: JobId, collected: Collected, delivery: Delivery
-    ) -> AsyncIterator[News]:
-        """Bring the job's files here. What had come already is not fetched again."""
-        files = [file for file in collected.files if file.name not in delivery.taken]
-        meter = Meter(up=False, total=sum(file.size for file in files))
-
-        async def download() -> None:
-            for file in files:
-                with delivery.receive(file) as incoming:
-                    await link.download(job, file, incoming, meter.add)
-
-        async for progress in _watched(download(), meter, f"deliver {job}"):
-            yield progress
-        if delivery.files or collected.skipped:
-            notes = (*delivery.notes, *collected.skipped)
-            yield Delivered(folder=str(delivery.folder), files=tuple(delivery.files), notes=notes)
-
-    def _sent(self, job: JobId) -> Sent:
+    def sent(self, job: JobId) -> Sent:
+        """Return where a job of mine went; raise HomieError if it was not sent from here."""
         sent = self.journal.sent(job)
         if sent is None:
             if self.journal.damage:
                 raise HomieError(f"where job {job} went is not known here: {self.journal.damage}")
             raise HomieError(f"job {job} was not sent from here")
         return sent
-
-
-async def _watched(transfer: Coroutine[Any, Any, None], meter: Meter, name: str) -> AsyncIterator[News]:
-    """Yield the progress of a transfer; whoever stops reading ends it."""
-    task = asyncio.create_task(transfer, name=name)
-    try:
-        async for progress in watch(task, meter):
-            yield progress
-        task.result()
-    finally:
-        task.cancel()
 
 
 async def _forget(link: Link, job: JobId) -> None:

@@ -87,10 +87,11 @@ class Submitter:
         """Offer the job until somebody takes it; raise PeerRefused if nobody does."""
         peers = [peer for peer in self.links.peers() if peer.id not in but]
         asking = Asking(choose(peers, request.ask, request.node, request.kind))
-        reasons = []
+        reasons, unsure = [], False
         while ask := asking.next():
             peer = ask.peer
-            sent = Sent(request.id, peer.id, peer.name, request.title or spec.title, self.wall())
+            title = request.title or spec.title
+            sent = Sent(request.id, peer.id, peer.name, title, self.wall(), request.kind)
             self.journal.send(sent)
             try:
                 answer = await self._offer(peer.id, spec, ask.most)
@@ -98,12 +99,15 @@ class Submitter:
                 reasons.append(str(error))
                 asking.drop(peer)
                 if isinstance(error, LinkBroke):
+                    unsure = True
                     self.tasks.start(self._withdraw(peer.id, spec.id), f"withdraw {spec.id}")
                 continue
             if isinstance(answer, Queued):
                 asking.waits(peer, answer)
                 continue
             return sent, Placed(peer=peer.name, id=peer.id, why=ask.why, trusted=peer.trusted), answer
+        if not unsure:
+            self.journal.unsend(request.id)
         raise PeerRefused("; ".join(reasons) or "no peer took the job")
 
     async def _offer(self, peer: PeerId, spec: JobSpec, most: int | None) -> Accepted | Queued:

@@ -7,7 +7,7 @@ from msgspec import Meta
 from homie_core.model import errors
 from homie_core.model.errors import HomieError
 from homie_core.model.event import Record
-from homie_core.model.job import MAX_FILES, Ask, FileRef, Kind, State, check_names
+from homie_core.model.job import MAX_FILES, Ask, FileRef, Kind, Outcome, State, check_names
 from homie_core.model.names import FileName, GroupId, JobId, NodeName, PeerId
 from homie_core.model.peer import Bytes, Port
 from homie_core.model.session import Offered
@@ -109,6 +109,16 @@ class Unreachable(Frozen, frozen=True, tag="unreachable"):
     why: Prose
 
 
+class Reachable(Frozen, frozen=True, tag="reachable"):
+    """After `Unreachable`: the peer is heard again, and has the job."""
+
+    peer: NodeName
+
+
+class CaughtUp(Frozen, frozen=True, tag="caught-up"):
+    """All is told that had happened when it was asked for."""
+
+
 class Uploaded(Frozen, frozen=True, tag="uploaded"):
     """The files for a session are at its host, which now puts so many into its folder."""
 
@@ -148,9 +158,10 @@ class JobEvent(Frozen, frozen=True, tag="job"):
     record: Record
 
 
-News = Placed | Transfer | Unreachable | Uploaded | Delivered | Refused | JobEvent
-"""What a front end hears about one run: ends with `Refused`, or with `JobEvent` holding `Ended`; about files
-that it sends to a session, or fetches from one: ends with `Refused`, `Uploaded` or `Delivered`."""
+News = Placed | Transfer | Unreachable | Reachable | CaughtUp | Uploaded | Delivered | Refused | JobEvent
+"""What a front end hears about one run: ends with `Refused`, or with `JobEvent` holding `Ended`; about what a job
+has put out so far: or with `CaughtUp`; about files that go to a session, or come from a job: with `Refused`,
+`Uploaded` or `Delivered`."""
 
 
 class PutRequest(Frozen, frozen=True):
@@ -170,6 +181,13 @@ class FetchRequest(Frozen, frozen=True):
         check_names([file.name for file in self.files])
 
 
+class GetRequest(Frozen, frozen=True):
+    """Bring the files of a job that has ended into this folder; ends with `Delivered`."""
+
+    folder: LocalPath
+    """Made if there are any; what is there already stays as it is."""
+
+
 class AddPeer(Frozen, frozen=True):
     """A peer that broadcast cannot reach."""
 
@@ -183,11 +201,25 @@ class JobView(Frozen, frozen=True):
     id: JobId
     mine: bool
     """True: I sent it to `peer`; False: I host it for `peer`."""
+    kind: Kind
     peer: str
     title: Annotated[str, Meta(max_length=200)]
-    state: State
     age: float
     """Seconds since it was submitted."""
+    state: State | None = None
+    """None: that is not known now; `note` says why."""
+    outcome: Outcome | None = None
+    """How it ended, if it has."""
+    note: Prose = ""
+    """Why it waits, or why nothing is known of it."""
+    results: str = ""
+    """The folder here that its files were brought to; empty: to none, or there were none."""
+
+
+class JobViews(Frozen, frozen=True):
+    """Jobs, the newest first: those that I sent, then those that I host."""
+
+    jobs: tuple[JobView, ...]
 
 
 class Status(Frozen, frozen=True):
@@ -216,4 +248,3 @@ class Status(Frozen, frozen=True):
     """What the owner must know of this sandbox; empty if there is nothing."""
     damage: Prose = ""
     """Why this node's journal cannot be used, with the way out; empty if it can."""
-    jobs: tuple[JobView, ...] = ()

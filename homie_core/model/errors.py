@@ -52,6 +52,10 @@ class LinkBroke(PeerUnreachable):
     """The link to a peer broke after it had been asked something: perhaps it has heard it, perhaps not."""
 
 
+class NoRoom(LinkBroke):
+    """A peer is there and cannot write down what it was told: that is to be said again when it has room."""
+
+
 class PeerRefused(HomieError):
     """A peer understood the request and said no; the text is its reason."""
 

@@ -4,6 +4,10 @@ GET    /v1/status              how the daemon is doing          GET  /v1/peers  
 POST   /v1/peers               a peer broadcast cannot reach    DELETE /v1/peers/{who}  forget a peer
 POST   /v1/peers/{who}/trust   show its outputs unfiltered      DELETE /v1/peers/{who}/trust  filter them
 POST   /v1/runs                run this; streams its news       GET  /v1/runs/{job}   its news again
+GET    /v1/jobs                jobs that are under way or whose end nobody has seen; with ?ended=1 all of them
+GET    /v1/jobs/{start}        the one job of mine whose id begins so
+GET    /v1/jobs/{job}/past     streams what has happened to it so far
+POST   /v1/jobs/{job}/results  bring the files of one that has ended here
 POST   /v1/plan                what would become of it
 POST   /v1/runs/{job}/stop     stop it                          POST /v1/runs/{job}/files  send files to a session
 POST   /v1/runs/{job}/fetch    bring files of a session here
@@ -33,6 +37,9 @@ from homie_core.model.control import (
     AddPeer,
     FetchRequest,
     Follow,
+    GetRequest,
+    JobView,
+    JobViews,
     News,
     Plan,
     PutRequest,
@@ -100,11 +107,23 @@ class Sender(Protocol):
     async def stop(self, job: JobId) -> None: ...
 
 
+class Listing(Protocol):
+    """What stands behind the jobs of the local API, followed or not. Every method may raise HomieError."""
+
+    async def views(self, ended: bool) -> JobViews: ...
+
+    async def find(self, start: str) -> JobView: ...
+
+    def past(self, job: JobId) -> AsyncGenerator[News]: ...
+
+    def get(self, job: JobId, request: GetRequest) -> AsyncGenerator[News]: ...
+
+
 class ControlServer:
     """Serves the local API on a Unix socket of its own."""
 
-    def __init__(self, control: Control, sender: Sender, path: Path) -> None:
-        self._control, self._sender, self._path = control, sender, path
+    def __init__(self, control: Control, sender: Sender, jobs: Listing, path: Path) -> None:
+        self._control, self._sender, self._jobs, self._path = control, sender, jobs, path
         app = application()
         app.router.add_get("/v1/status", self._status)
         app.router.add_get("/v1/peers", self._peers)
@@ -120,6 +139,10 @@ class ControlServer:
         app.router.add_post(f"/v1/runs/{JOB}/fetch", self._fetch)
         app.router.add_put(f"/v1/runs/{JOB}/parcels/{PARCEL}", self._send_parcel)
         app.router.add_get(f"/v1/runs/{JOB}/parcels/{PARCEL}", self._fetch_parcel, allow_head=False)
+        app.router.add_get("/v1/jobs", self._views)
+        app.router.add_get("/v1/jobs/{start:[0-9a-f]{1,12}}", self._find)
+        app.router.add_get(f"/v1/jobs/{JOB}/past", self._past)
+        app.router.add_post(f"/v1/jobs/{JOB}/results", self._get)
         app.router.add_get("/v1/channel", self._channel)
         app.router.add_post("/v1/shutdown", self._shutdown)
         self._runner = web.AppRunner(
@@ -182,6 +205,23 @@ class ControlServer:
     async def _plan(self, request: web.Request) -> web.Response:
         _check_user(request)
         return answer(await self._sender.plan(await message_of(request, RunRequest)))
+
+    async def _views(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(await self._jobs.views("ended" in request.query))
+
+    async def _find(self, request: web.Request) -> web.Response:
+        _check_user(request)
+        return answer(await self._jobs.find(request.match_info["start"]))
+
+    async def _past(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
+        return await _stream(request, self._jobs.past(JobId(request.match_info["job"])))
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        _check_user(request)
+        job = JobId(request.match_info["job"])
+        return await _stream(request, self._jobs.get(job, await message_of(request, GetRequest)))
 
     async def _put(self, request: web.Request) -> web.StreamResponse:
         _check_user(request)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +13,12 @@ import aiohttp
 import msgspec
 
 from homie_core.model.control import Refused
-from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable, TransferError
+from homie_core.model.errors import BadMessage, HomieError, LinkBroke, NoRoom, PeerUnreachable, TransferError
 from homie_core.model.event import Accepted, Queued, Record
 from homie_core.model.job import FileRef, JobSpec, Ticket
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.peer import Hello
+from homie_core.model.report import Gone, Report, ReportRequest, Reports
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, Unframer, decode, encode
 from homie_core.net.http import CHUNK
@@ -84,6 +85,14 @@ class Link:
         path = f"/jobs?place={most}"
         answer: Accepted | Queued = decode(await self._post(path, encode(spec)), Accepted | Queued)  # type: ignore[arg-type]
         return answer
+
+    async def report(self, jobs: Sequence[JobId]) -> dict[JobId, Report | Gone]:
+        """Ask how these jobs stand, at most MAX_REPORTS; a node that does not say it of each is mistaken."""
+        answer = decode(await self._post("/jobs/reports", encode(ReportRequest(jobs=tuple(jobs)))), Reports)
+        reports = {report.job: report for report in answer.jobs}
+        if reports.keys() != set(jobs):
+            raise BadMessage(f"{self._where} reported on other jobs than it was asked about")
+        return reports
 
     async def renew(self, job: JobId, ticket: Ticket) -> Ticket:
         """Let a job that has a lease run on; return the ticket for the next time."""
@@ -176,7 +185,7 @@ class Link:
                         raise BadMessage(f"{self._where} sent event {record.seq} where {after} was due")
                     yield record
             if socket.close_code == aiohttp.WSCloseCode.TRY_AGAIN_LATER:
-                raise LinkBroke("its disk is full; what you say waits until its owner has made room")
+                raise NoRoom("its disk is full; what you say waits until its owner has made room")
 
     @asynccontextmanager
     async def _socket(self, url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:

@@ -3,6 +3,7 @@
 POST /v1/hello                          who are you, what do you offer
 POST /v1/jobs?place=N                   take this job (the same id again: the same answer), unless it would have to
                                         wait, and beyond place N: then say where, and take nothing
+POST /v1/jobs/reports                   how do these jobs stand
 PUT  /v1/jobs/{job}/inputs/{digest}     here is a file of it
 GET  /v1/jobs/{job}/events?after=N      WebSocket: its events, from N + 1 on (-1: from the newest cell on), until
                                         it has ended; the other way,
@@ -33,6 +34,7 @@ from homie_core.model.event import Accepted, Queued
 from homie_core.model.job import JobSpec, Ticket
 from homie_core.model.names import Digest, JobId, PeerId
 from homie_core.model.peer import Hello
+from homie_core.model.report import ReportRequest, Reports
 from homie_core.model.session import Input, Missing, ParcelName, Place, Taken
 from homie_core.model.wire import MAX_MESSAGE, decode
 from homie_core.net.http import CHUNK, after_of, answer, application, converse, length_of, message_of, place_of
@@ -59,6 +61,8 @@ class Host(Protocol):
     """What stands behind the jobs of the peer API. Every method raises HomieError with the reason for a no."""
 
     def offer(self, caller: PeerId, spec: JobSpec, most: int | None) -> Accepted | Queued: ...
+
+    def report(self, caller: PeerId, request: ReportRequest) -> Reports: ...
 
     def receive(self, caller: PeerId, job: JobId, digest: Digest) -> AbstractContextManager[Sink]: ...
 
@@ -95,6 +99,7 @@ class PeerServer:
         app = application()
         app.router.add_post("/v1/hello", self._hello)
         app.router.add_post("/v1/jobs", self._offer)
+        app.router.add_post("/v1/jobs/reports", self._report)
         app.router.add_put(f"/v1/jobs/{JOB}/inputs/{DIGEST}", self._receive)
         app.router.add_post(f"/v1/jobs/{JOB}/expect", self._expect)
         app.router.add_post(f"/v1/jobs/{JOB}/place", self._place)
@@ -122,6 +127,9 @@ class PeerServer:
     async def _offer(self, request: web.Request) -> web.Response:
         spec = await message_of(request, JobSpec)
         return answer(self._host.offer(_caller(request), spec, place_of(request)))
+
+    async def _report(self, request: web.Request) -> web.Response:
+        return answer(self._host.report(_caller(request), await message_of(request, ReportRequest)))
 
     async def _receive(self, request: web.Request) -> web.Response:
         with self._host.receive(_caller(request), _job(request), Digest(request.match_info["digest"])) as sink:

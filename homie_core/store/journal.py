@@ -13,11 +13,11 @@ from pathlib import Path
 from homie_core.model.control import RunRequest
 from homie_core.model.errors import BadMessage, CannotWrite, JournalUnusable
 from homie_core.model.event import Accepted
-from homie_core.model.job import JobSpec, Limits, Outcome
+from homie_core.model.job import JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import JobId, NodeName, PeerId
 from homie_core.model.wire import Frozen, decode, encode
 
-SCHEMA = 2
+SCHEMA = 3
 MAX_REQUEST = 1 << 30
 """Bytes of a request of my own, with what it holds inline."""
 
@@ -36,9 +36,20 @@ CREATE TABLE sent (
     peer TEXT NOT NULL,
     peer_name TEXT NOT NULL,
     title TEXT NOT NULL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'script',
+    outcome BLOB,
+    folder TEXT
 ) STRICT;
 """
+_LATER = {
+    2: "ALTER TABLE hosted ADD COLUMN begun BLOB",
+    3: (
+        "ALTER TABLE sent ADD COLUMN kind TEXT NOT NULL DEFAULT 'script'; "
+        "ALTER TABLE sent ADD COLUMN outcome BLOB; ALTER TABLE sent ADD COLUMN folder TEXT"
+    ),
+}
+"""By format: what makes it of the one before."""
 _CARED = (
     "CREATE TABLE IF NOT EXISTS cared (job TEXT PRIMARY KEY, request BLOB NOT NULL, again INTEGER NOT NULL) STRICT"
 )
@@ -93,6 +104,11 @@ class Sent:
     peer_name: NodeName
     title: str
     at: float
+    kind: Kind = Kind.SCRIPT
+    outcome: Outcome | None = None
+    """How it ended, once that is known here."""
+    folder: str | None = None
+    """Where its files were put; empty: there were none, or they were not wanted. None: nobody has seen its end."""
 
 
 class Journal:
@@ -134,10 +150,8 @@ class Journal:
             self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         self._db.execute(_CARED)
         self._db.execute(_DROPPED)
-        if version == 1:
-            self._db.executescript(
-                "BEGIN; ALTER TABLE hosted ADD COLUMN begun BLOB; PRAGMA user_version = 2; COMMIT;"
-            )
+        for later in range(version + 1, SCHEMA + 1) if version else ():
+            self._db.executescript(f"BEGIN; {_LATER[later]}; PRAGMA user_version = {later}; COMMIT;")
         if self._path:
             self._path.chmod(0o600)
         for (problem,) in self._db.execute("PRAGMA quick_check(1)"):
@@ -195,14 +209,52 @@ class Journal:
     def send(self, sent: Sent) -> None:
         """Write down which peer gets a job before it is offered there; a second choice replaces the first."""
         self._write(
-            "INSERT OR REPLACE INTO sent (job, peer, peer_name, title, at) VALUES (?, ?, ?, ?, ?)",
-            (sent.job, sent.peer, sent.peer_name, sent.title, sent.at),
+            "INSERT OR REPLACE INTO sent (job, peer, peer_name, title, at, kind) VALUES (?, ?, ?, ?, ?, ?)",
+            (sent.job, sent.peer, sent.peer_name, sent.title, sent.at, sent.kind.value),
         )
 
     def sent(self, job: JobId) -> Sent | None:
         """Return where a job went, if it was sent from here."""
-        row = self._db.execute("SELECT job, peer, peer_name, title, at FROM sent WHERE job = ?", (job,)).fetchone()
-        return Sent(*row) if row else None
+        return next(iter(self._sent("WHERE job = ?", job)), None)
+
+    def sent_beginning(self, start: str, most: int) -> list[Sent]:
+        """Return jobs that were sent from here and whose ids begin so, the newest first, at most so many."""
+        return self._sent("WHERE substr(job, 1, ?) = ? ORDER BY at DESC LIMIT ?", len(start), start, most)
+
+    def newest_sent(self, most: int, *, seen: bool) -> list[Sent]:
+        """Return jobs that were sent from here, the newest first; `seen`: also those seen to their end."""
+        return self._sent("WHERE ? OR outcome IS NULL OR folder IS NULL ORDER BY at DESC LIMIT ?", seen, most)
+
+    def settle(self, job: JobId, outcome: Outcome) -> None:
+        """Write down how a job ended that was sent from here."""
+        self._write("UPDATE sent SET outcome = ? WHERE job = ?", (encode(outcome), job))
+
+    def see(self, job: JobId, folder: str) -> None:
+        """Write down that somebody has seen the end of a job, and where its files are; empty: nowhere."""
+        self._write("UPDATE sent SET folder = ? WHERE job = ?", (folder, job))
+
+    def unsend(self, job: JobId) -> None:
+        """A job that was to be sent is nowhere: nobody took it."""
+        self._write("DELETE FROM sent WHERE job = ?", (job,))
+
+    def _sent(self, which: str, *values: object) -> list[Sent]:
+        rows = self._db.execute(
+            f"SELECT job, peer, peer_name, title, at, kind, outcome, folder FROM sent {which}",  # noqa: S608
+            values,
+        )
+        return [
+            Sent(
+                job=job,
+                peer=peer,
+                peer_name=name,
+                title=title,
+                at=at,
+                kind=Kind(kind),
+                outcome=decode(outcome, Outcome) if outcome is not None else None,
+                folder=folder,
+            )
+            for job, peer, name, title, at, kind, outcome, folder in rows
+        ]
 
     def care(self, request: RunRequest, again: int) -> None:
         """Write down that a job that was sent may be started again so many times."""

@@ -95,5 +95,5 @@ def lab(request: pytest.FixtureRequest, context: BrowserContext, server: LabServ
         server.end_kernels()
         for job in json.loads(pair.laptop.homie("jobs", "--json").stdout):
             if job["state"] != "ended":
-                pair.laptop.homie("stop", job["id"])
+                pair.laptop.homie("cancel", job["id"])
     assert not lab.errors, f"the page failed; its logs are in {KEPT}"

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_daemon import DESK, STATUS, FakeDaemon, peer
+from fake_daemon import DESK, STATUS, FakeDaemon, job_view, peer
 from msgspec.structs import replace
 
 from homie_core.cli import main
 from homie_core.config import config_file, create, load
-from homie_core.model.control import AddPeer, JobView, Refused
-from homie_core.model.job import State
-from homie_core.model.names import JobId
+from homie_core.model.control import AddPeer, Refused
 from homie_core.model.peer import Gpu, Standing
 from homie_core.store.identity import new_secret
 
@@ -135,19 +133,6 @@ def test_nobody_there_says_what_to_check(daemon: FakeDaemon, capsys: pytest.Capt
     assert capsys.readouterr().out == "[]\n"
 
 
-def test_jobs_for_people(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["jobs"]) == 0
-    assert capsys.readouterr().err == "No jobs.\n"
-    view = JobView(
-        id=JobId("a1b2c3d4e5f6"), mine=True, peer="desk", title="t\x1b.py", state=State.RUNNING, age=5.0
-    )
-    daemon.status = replace(STATUS, jobs=(view, replace(view, mine=False, state=State.QUEUED)))
-    assert main(["jobs"]) == 0
-    _, mine, theirs = capsys.readouterr().out.splitlines()
-    assert mine.split() == ["a1b2c3d4e5f6", "t?.py", "on", "desk", "running", "5.0", "s"]
-    assert "for desk" in theirs
-
-
 def test_an_added_peer_is_remembered(
     daemon: FakeDaemon, homie_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,10 +209,10 @@ def test_what_peers_say_is_no_markup_in_the_dashboard() -> None:
 
     nasty = Gpu(name="[red]RTX\x1b[2J", uuid="GPU-1", vram_total=10 * GB, vram_free=9 * GB)
     there = peer(capacity=replace(peer().capacity, gpus=(nasty,)))
-    view = JobView(id=JobId("a" * 12), mine=True, peer="desk", title="[b]x", state=State.RUNNING, age=5.0)
+    view = job_view("a" * 12, title="[b]x")
     console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     with console.file:
-        console.print(picture(replace(STATUS, trouble="[blink]no Docker", jobs=(view,)), (there,), "Ctrl-C"))
+        console.print(picture(replace(STATUS, trouble="[blink]no Docker"), (there,), (view,), "Ctrl-C"))
     shown = console.export_text()
     assert "[red]RTX?[2J (9.0 GB free)" in shown
     assert "[blink]no Docker" in shown

@@ -131,7 +131,7 @@ def test_a_card_that_is_taken_is_nobody_elses_and_is_waited_for(pair, tmp_path, 
 
         events = (news.record.event for news in news_of("A100") if isinstance(news, JobEvent))
         assert next(event.reason for event in events if isinstance(event, Queued)) == "waits for 1 A100"
-        (mine,) = [job.id for job in client.status().jobs if job.title == "hold.py"]
+        (mine,) = [job.id for job in client.jobs() if job.title == "hold.py"]
         client.stop(mine)
         assert next(event.gpus for event in events if isinstance(event, Started)) == ("NVIDIA A100-SXM4-80GB",)
         assert next(event.outcome.status for event in events if isinstance(event, Ended)) == 0

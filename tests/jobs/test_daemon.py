@@ -77,7 +77,7 @@ def test_the_submitters_daemon_may_go_and_the_job_goes_on(pair, tmp_path):
     (tmp_path / "script.py").write_text("import time\nprint('on', flush=True)\ntime.sleep(3)\nprint('end')\n")
     with pair.laptop.popen("run", "script.py", cwd=tmp_path, stdout=subprocess.PIPE, text=True) as job:
         assert job.stdout.readline() == "on\n"
-        (view,) = Client(pair.laptop.home).status().jobs
+        (view,) = Client(pair.laptop.home).jobs()
         pair.laptop.homie("down")
         assert job.wait(30) == 1
     pair.laptop.homie("up")

@@ -46,7 +46,7 @@ def test_it_ends_within_two_seconds_and_for_good(pair: Pair, way: str, tmp_path:
         began = time.monotonic()
         (file,) = pair.desk.home.glob("jobs/*/box/work/grows")
         if way == "cancel":
-            (view,) = Client(pair.laptop.home).status().jobs
+            (view,) = Client(pair.laptop.home).jobs()
             Client(pair.laptop.home).stop(view.id)
         else:
             time.sleep(max(0.0, began + 3 - time.monotonic()))  # the time that it was given

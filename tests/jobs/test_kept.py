@@ -83,6 +83,6 @@ def test_the_oldest_results_go_and_their_submitter_hears_why(
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with pair.laptop.popen("attach", runs, **streams) as attached:
             assert attached.stdout.readline() == "begun\n"
-            pair.laptop.homie("stop", runs)
+            pair.laptop.homie("cancel", runs)
             attached.communicate(timeout=30)
             assert attached.returncode == 130

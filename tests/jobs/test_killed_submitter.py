@@ -79,7 +79,7 @@ def test_a_script_is_attached_to_when_its_submitter_is_back(pair, most, tmp_path
         run = pair.laptop.popen("run", "-n", "desk", "-o", "lost", "script.py", stdout=out, cwd=tmp_path)
     with run:
         wait_for_more(before, 1000)
-        (job,) = Client(pair.laptop.home).status().jobs
+        (job,) = Client(pair.laptop.home).jobs()
         run.kill()
         kill_daemon(pair.laptop)
     assert run.returncode == -signal.SIGKILL
@@ -92,7 +92,7 @@ def test_a_script_is_attached_to_when_its_submitter_is_back(pair, most, tmp_path
         if most is None:
             more = wait_for_more(after, before.stat().st_size)
             wait_for_more(after, more)  # it is live
-            pair.laptop.homie("stop", job.id)
+            pair.laptop.homie("cancel", job.id)
         _, said = attach.communicate(timeout=60)
     output, results = after.read_bytes(), tmp_path / "results"
     assert (results / "starts").read_text() == "x", said

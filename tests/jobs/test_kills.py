@@ -72,7 +72,7 @@ def test_many_jobs_outlive_a_daemon_that_is_killed_at_random(
             pair.desk.homie("up")
             _wait_for_more(outputs, had)
             adopted.append(time.monotonic() - began)
-        for view in Client(pair.laptop.home).status().jobs:
+        for view in Client(pair.laptop.home).jobs():
             Client(pair.laptop.home).stop(view.id)
         errors = [job.communicate(timeout=120)[1].decode() for job in jobs]
         assert [job.returncode for job in jobs] == [130] * JOBS, errors

@@ -108,9 +108,9 @@ def test_a_host_that_falls_silent_is_replaced_when_its_job_has_surely_ended(pair
     assert float(before[-1]) < float(after[0]), "never in two places"
     host.homie("up")
     until = time.monotonic() + 30
-    while Client(host.home).status().jobs and time.monotonic() < until:
+    while Client(host.home).jobs() and time.monotonic() < until:
         time.sleep(0.1)
-    assert not Client(host.home).status().jobs
+    assert not Client(host.home).jobs()
 
 
 def test_a_job_that_fails_by_itself_is_not_started_again(pair, tmp_path):

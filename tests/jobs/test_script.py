@@ -146,7 +146,7 @@ def test_ctrl_c_stops_the_job(pair, run, tmp_path):
     assert out == "cleaned\n"
     assert "stopped, as you asked" in err
     assert job.returncode == 130
-    assert Client(pair.desk.home).status().jobs == ()
+    assert Client(pair.desk.home).jobs() == ()
 
 
 def test_a_second_ctrl_c_detaches_and_the_job_can_be_attached_again(pair, run, tmp_path):
@@ -156,7 +156,7 @@ def test_a_second_ctrl_c_detaches_and_the_job_can_be_attached_again(pair, run, t
     )
     with pair.laptop.popen("run", "script.py", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
         started(job, "on")
-        (id,) = [view.id for view in Client(pair.laptop.home).status().jobs if view.mine]
+        (id,) = [view.id for view in Client(pair.laptop.home).jobs() if view.mine]
         job.send_signal(signal.SIGINT)
         while "stopping" not in job.stderr.readline():
             pass

@@ -222,7 +222,7 @@ def test_a_session_that_is_lost_is_said_in_both_cells_and_then_replaced(pair, fo
         assert ran.results == ["False"]
         assert kernel.run("1").stream("stderr") == "", "said once"
         (job,) = set(sessions(pair)) - before
-        pair.laptop.homie("stop", job)
+        pair.laptop.homie("cancel", job)
         until(lambda: job not in sessions(pair), "it does not stop")
         assert "is over: stopped, as you asked" in kernel.run("1").stream("stderr")
 
@@ -251,7 +251,7 @@ def test_shutdown_and_restart_end_the_session_and_a_killed_kernel_leaves_it(pair
         kernel.manager.provisioner.process.kill()
         until(lambda: not kernel.manager.is_alive(), "it lives")
         assert fourth in sessions(pair), "it ends when nobody has used it for long"
-    pair.laptop.homie("stop", fourth)
+    pair.laptop.homie("cancel", fourth)
 
 
 def test_a_kernel_ends_with_who_started_it(pair, folder):

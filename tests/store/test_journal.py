@@ -67,10 +67,37 @@ def test_what_a_job_runs_in_is_known_after_a_crash(journal_at):
 def test_a_journal_of_the_first_format_is_taken_over(path, journal_at):
     journal_at().accept(PEER, spec(), ACCEPTED, at=5.0)
     with sqlite3.connect(path) as db:
-        db.executescript("ALTER TABLE hosted DROP COLUMN begun; PRAGMA user_version = 1")
+        db.executescript("ALTER TABLE hosted DROP COLUMN begun; DROP TABLE sent; PRAGMA user_version = 1")
+        db.executescript("CREATE TABLE sent (job PRIMARY KEY, peer, peer_name, title, at)")
+        db.execute("INSERT INTO sent VALUES (?, ?, 'desk', 'a.py', 1.0)", (spec().id, PEER))
     db.close()
     (job,) = journal_at().hosted()
     assert (job.spec, job.begun) == (spec(), None)
+    assert journal_at().sent(spec().id) == Sent(spec().id, PEER, NodeName("desk"), "a.py", 1.0)
+
+
+def test_what_is_known_of_a_job_that_was_sent(journal_at):
+    journal = journal_at()
+    jobs = [JobId(start * 12) for start in "abc"]
+    for at, job in enumerate(jobs):
+        journal.send(Sent(job, PEER, NodeName("desk"), "a.py", float(at), Kind.SESSION))
+    outcome = Outcome(how=How.EXITED, status=3)
+    journal.settle(jobs[0], outcome)
+    journal.see(jobs[0], "/results")
+    journal.settle(jobs[1], outcome)
+    journal = journal_at()
+    assert journal.sent(jobs[0]) == Sent(
+        jobs[0], PEER, NodeName("desk"), "a.py", 0.0, Kind.SESSION, outcome, "/results"
+    )
+    assert [sent.job for sent in journal.newest_sent(5, seen=True)] == jobs[::-1]
+    assert [sent.job for sent in journal.newest_sent(5, seen=False)] == jobs[:0:-1]
+    assert [sent.job for sent in journal.newest_sent(1, seen=True)] == jobs[2:]
+    assert [sent.job for sent in journal.sent_beginning("aa", 5)] == jobs[:1]
+    assert journal.sent_beginning("%", 5) == []
+    journal.unsend(jobs[0])
+    assert journal.sent(jobs[0]) is None
+    journal.send(Sent(jobs[1], PEER, NodeName("shelf"), "a.py", 9.0))
+    assert journal.sent(jobs[1]) == Sent(jobs[1], PEER, NodeName("shelf"), "a.py", 9.0), "it begins anew there"
 
 
 def test_where_a_job_went(journal_at):
@@ -140,7 +167,7 @@ def test_a_newer_journal_is_left_alone_and_named(path):
     db.close()
     before = path.read_bytes()
     journal = open_journal(path)
-    assert "format 9; this one knows 2" in journal.damage
+    assert "format 9; this one knows 3" in journal.damage
     assert "pip install -U homie-compute" in journal.damage
     journal.close()
     assert path.read_bytes() == before

@@ -9,7 +9,18 @@ from homie_core.client.session.letters import Answered, Broken, Over, Progress, 
 from homie_core.client.session.messages import Header, Message, unpack
 from homie_core.client.session.output import Output
 from homie_core.model import event
-from homie_core.model.control import Delivered, JobEvent, News, Placed, Refused, Transfer, Unreachable, Uploaded
+from homie_core.model.control import (
+    CaughtUp,
+    Delivered,
+    JobEvent,
+    News,
+    Placed,
+    Reachable,
+    Refused,
+    Transfer,
+    Unreachable,
+    Uploaded,
+)
 from homie_core.model.errors import BadMessage, HomieError
 from homie_core.model.gpu import short_name
 from homie_core.model.job import Limits, Outcome
@@ -109,11 +120,13 @@ class Listening:
                 self._progress(f"{show_size(done)} of {show_size(total)} to {self.peer}")
             case Unreachable():
                 self._say(f"{news.peer} cannot be reached, retrying ({news.why})")
+            case Reachable():
+                self._say(f"{news.peer} is back")
             case Delivered():
                 self.delivered = news
             case JobEvent():
                 self._happened(news.record.event)
-            case Uploaded():
+            case Uploaded() | CaughtUp():
                 pass
 
     def _happened(self, what: event.Event) -> None:
