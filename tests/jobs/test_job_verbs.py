@@ -67,7 +67,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def has(pair: Pair, job: str, state: str) -> bool:
-    return bool(listed(pair, "-a")[job]["state"] == state)
+    found = Client(pair.laptop.home).job(job).state
+    return found is not None and found.value == state
 
 
 def test_from_its_id_to_its_files(pair: Pair, at_laptop: Path) -> None:

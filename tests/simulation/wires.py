@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import random
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,9 @@ from virtual import LIFE, Loop
 from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable
 from homie_core.model.event import Accepted, Queued, Record
 from homie_core.model.job import JobSpec
+from homie_core.model.names import JobId
 from homie_core.model.peer import Beat, Hello
+from homie_core.model.report import Gone, Report, ReportRequest
 from homie_core.model.wire import Unframer, decode, encode
 
 CONNECT, READ, PING = 4.0, 30.0, 20.0
@@ -122,6 +124,11 @@ class Wire:
 
     async def stop(self, job: str) -> None:
         await self._ask(lambda node: node.reception.stop(self._here.id, job))
+
+    async def report(self, jobs: Sequence[JobId]) -> dict[JobId, Report | Gone]:
+        request = ReportRequest(jobs=tuple(jobs))
+        answer = await self._ask(lambda node: node.reception.report(self._here.id, request))
+        return {report.job: report for report in answer.jobs}
 
     async def forget(self, job: str) -> None:
         await self._ask(lambda node: node.reception.forget(self._here.id, job))
