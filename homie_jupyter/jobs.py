@@ -205,6 +205,7 @@ def _elsewhere(notebook: Notebook, start: str) -> JobView:
     """Return the job of mine that is no cell in the background, by the beginning of its id. Raises HomieError."""
     if re.fullmatch("[0-9a-f]{1,12}", start):
         return notebook.client().job(start)
-    close = difflib.get_close_matches(start, notebook.jobs, 1)
+    known = [*notebook.jobs, *(view.id for view in notebook.jobs_elsewhere(ended=True))]
+    close = difflib.get_close_matches(start, known, 1)
     meant = f"did you mean {close[0]}?" if close else "see `%homie jobs`"
     raise HomieError(f"there is no job {start} here; {meant}")

@@ -21,8 +21,16 @@ def logs(job: str) -> str:
     Raises HomieError if there is no such job, or its host cannot be reached or has dropped it.
     """
     here = client()
-    out = b"".join(data for _, data in printed(here, script(here, job).id))
-    return out.decode(errors="replace")
+    lines: list[bytes] = []
+    begun: dict[int, list[bytes]] = {1: [], 2: []}
+    for stream, data in printed(here, script(here, job).id):
+        whole, end, rest = data.rpartition(b"\n")
+        if end:
+            lines += [*begun[stream], whole, end]
+            begun[stream] = [rest]
+        else:
+            begun[stream].append(rest)
+    return b"".join((*lines, *begun[1], *begun[2])).decode(errors="replace")
 
 
 def get(job: str, folder: str | Path | None = None) -> list[Path]:

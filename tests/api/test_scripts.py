@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from pair import Pair
+
+import homie_core as homie
+from homie_core.model.job import How, Outcome
 
 pytestmark = pytest.mark.docker
 
@@ -91,3 +95,24 @@ def _wait_for_rest(pair: Pair) -> None:
     ]:
         assert time.monotonic() < until, running
         time.sleep(0.1)
+
+
+def test_a_script_that_nobody_waited_for(pair: Pair, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("print('hello')\nopen('made.txt', 'w').write('made')\ninput()")
+    job = pair.laptop.homie("run", "-d", "-n", "desk", str(tmp_path / "script.py")).stdout.strip()
+    pair.laptop.homie("logs", "-f", job)
+    (view,) = [view for view in homie.jobs() if view.id == job]
+    assert (view.title, view.peer, view.outcome) == ("script.py", "desk", Outcome(how=How.EXITED, status=1))
+    said = homie.logs(job[:8])
+    assert "hello\n" in said
+    assert "EOFError" in said, "nobody can be asked"
+    assert homie.get(job[:8], tmp_path / "here") == [tmp_path / "here" / "made.txt"]
+    assert job not in [view.id for view in homie.jobs()]
+    assert job in [view.id for view in homie.jobs(ended=True)]
+    (tmp_path / "long.py").write_text("import time\ntime.sleep(1000)")
+    job = pair.laptop.homie("run", "-d", "-n", "desk", str(tmp_path / "long.py")).stdout.strip()
+    with pytest.raises(homie.HomieError, match=f"`homie attach {job}` waits for its end"):
+        homie.get(job)
+    homie.cancel(job)
+    pair.laptop.homie("logs", "-f", job)
+    assert {view.id: view.outcome for view in homie.jobs(ended=True)}[job].how is How.STOPPED

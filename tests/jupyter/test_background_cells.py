@@ -1,7 +1,10 @@
 """Cells in the background, in a real sandbox on another node."""
 
+from pathlib import Path
+
 import pytest
 from local_kernel import LocalKernel
+from pair import Pair
 
 pytestmark = [
     pytest.mark.docker,
@@ -125,6 +128,20 @@ def test_a_session_is_listed_and_stopped_by_its_id(kernel: LocalKernel):
     closed = kernel.run("get_ipython().homie_magics.notebook._open['stopped'].closed.wait(20)")
     assert closed.results == ["True"]
     assert id not in table(kernel)
+
+
+def test_a_script_that_nobody_waited_for_is_looked_at_and_fetched(kernel: LocalKernel, folder: Path, pair: Pair):
+    (folder / "script.py").write_text("print('hello \\x1b[32mgreen')\nopen('made.txt', 'w').write('made')")
+    job = pair.laptop.homie("run", "-d", "-n", "desk", str(folder / "script.py")).stdout.strip()
+    assert pair.laptop.homie("logs", "-f", job).stdout == "hello \x1b[32mgreen\n"
+    (row,) = [" ".join(row.split()) for row in table(kernel).splitlines() if row.startswith(job)]
+    assert row.startswith(f"{job} script.py on desk done ")
+    assert kernel.run(f"%homie logs {job[:6]}").stream().startswith("hello \x1b[")
+    came = f"files of script.py in homie-results/{job}: made.txt\n"
+    assert kernel.run(f"%homie get {job[:6]}").stream() == came
+    assert (folder / "homie-results" / job / "made.txt").read_text() == "made"
+    assert job not in table(kernel)
+    assert job in kernel.run("%homie jobs -a").contents("display_data")[0]["data"]["text/plain"]
 
 
 def test_jobs_are_awaited(kernel: LocalKernel):
