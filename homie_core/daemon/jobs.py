@@ -18,7 +18,7 @@ from homie_core.daemon.runs import Runs
 from homie_core.model.control import CaughtUp, Delivered, GetRequest, JobEvent, JobView, JobViews, News
 from homie_core.model.errors import BadMessage, CannotWrite, HomieError, LinkBroke, PeerRefused
 from homie_core.model.event import Collected, Ended
-from homie_core.model.job import State
+from homie_core.model.job import How, Outcome, State
 from homie_core.model.names import JobId, PeerId
 from homie_core.model.report import Gone, Report
 from homie_core.store.incoming import Delivery
@@ -109,7 +109,10 @@ class Jobs:
         sent = self.runs.sent(job)
         report = (await self.links.to(sent.peer).report([job]))[job]
         if isinstance(report, Gone):
-            self._see(sent, sent.folder or "")
+            if not (self.runs.submits(job) or self.runs.care.minds(job)):
+                with suppress(CannotWrite):  # it is listed once more
+                    self.journal.settle(job, sent.outcome or Outcome(how=How.LOST, status=1, detail=report.why))
+                self._see(sent, sent.folder or "")
             raise PeerRefused(report.why)
         self._settle(sent, report)
         return sent, report

@@ -222,8 +222,12 @@ class Journal:
         return self._sent("WHERE substr(job, 1, ?) = ? ORDER BY at DESC LIMIT ?", len(start), start, most)
 
     def newest_sent(self, most: int, *, seen: bool) -> list[Sent]:
-        """Return jobs that were sent from here, the newest first; `seen`: also those seen to their end."""
-        return self._sent("WHERE ? OR outcome IS NULL OR folder IS NULL ORDER BY at DESC LIMIT ?", seen, most)
+        """Return jobs that were sent from here, the newest first; `seen`: also those seen to their end.
+
+        A session that ended is not looked for any more, whoever has seen that.
+        """
+        unseen = "outcome IS NULL OR (folder IS NULL AND kind = 'script')"
+        return self._sent(f"WHERE ? OR {unseen} ORDER BY at DESC LIMIT ?", seen, most)
 
     def settle(self, job: JobId, outcome: Outcome) -> None:
         """Write down how a job ended that was sent from here."""

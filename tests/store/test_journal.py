@@ -79,8 +79,8 @@ def test_a_journal_of_the_first_format_is_taken_over(path, journal_at):
 def test_what_is_known_of_a_job_that_was_sent(journal_at):
     journal = journal_at()
     jobs = [JobId(start * 12) for start in "abc"]
-    for at, job in enumerate(jobs):
-        journal.send(Sent(job, PEER, NodeName("desk"), "a.py", float(at), Kind.SESSION))
+    for at, (job, kind) in enumerate(zip(jobs, (Kind.SESSION, Kind.SCRIPT, Kind.SCRIPT), strict=True)):
+        journal.send(Sent(job, PEER, NodeName("desk"), "a.py", float(at), kind))
     outcome = Outcome(how=How.EXITED, status=3)
     journal.settle(jobs[0], outcome)
     journal.see(jobs[0], "/results")
@@ -94,6 +94,10 @@ def test_what_is_known_of_a_job_that_was_sent(journal_at):
     assert [sent.job for sent in journal.newest_sent(1, seen=True)] == jobs[2:]
     assert [sent.job for sent in journal.sent_beginning("aa", 5)] == jobs[:1]
     assert journal.sent_beginning("%", 5) == []
+    journal.send(Sent(jobs[0], PEER, NodeName("desk"), "a.py", 5.0, Kind.SESSION))
+    assert [sent.job for sent in journal.newest_sent(5, seen=False)] == [jobs[0], *jobs[:0:-1]]
+    journal.settle(jobs[0], outcome)
+    assert [sent.job for sent in journal.newest_sent(5, seen=False)] == jobs[:0:-1], "a session that has ended"
     journal.unsend(jobs[0])
     assert journal.sent(jobs[0]) is None
     journal.send(Sent(jobs[1], PEER, NodeName("shelf"), "a.py", 9.0))
