@@ -2,10 +2,13 @@
 
 HOMIE_SOAK_JOBS says how many (1000; the figures of docs/status.md are of more), HOMIE_SOAK_SANDBOX in what
 (bubblewrap, docker). Each daemon is compared with itself at rest: its memory at the end with that after a warm-up,
-its descriptors at the end with those before the first job.
+its descriptors at the end with those before the first job. In between it is looked at as well, at rest and at its
+most, and that is told on standard error.
 """
 
+import itertools
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,14 +28,16 @@ from homie_core.model.job import Ask, How
 JOBS = int(os.environ.get("HOMIE_SOAK_JOBS", "1000"))
 WARM_UP = 300
 """Jobs at most after which memory and descriptors are looked at first; of fewer jobs, a third."""
+LOOKS = (500, 1000, 2000, 5000)
+"""Jobs after which they are looked at again."""
 AT_ONCE = 6
 SANDBOX = os.environ.get("HOMIE_SOAK_SANDBOX", "bubblewrap")
 GROWTH = 1.10
 """So many times the memory after the warm-up may be there at the end, at most."""
 REST = 40.0
 """Seconds in which connections that are kept for a next request are closed, and memory is given back."""
-STILL = 3.0
-"""Seconds without a change that are rest."""
+STILL = 7.0
+"""Seconds without a change that are rest: a daemon gives back memory within 5 s of its last job."""
 CODE = """
 import sys
 with open("starts", "a") as file:
@@ -60,19 +65,19 @@ class Soak:
     doubled: list[str]
     """What began more than once."""
     seconds: float
-    first: dict[str, Held]
-    """By node, before the first job."""
-    warm: dict[str, Held]
-    """After the warm-up."""
-    last: dict[str, Held]
-    """After the last job."""
+    """Without the looks in between."""
+    held: dict[int, dict[str, Held]]
+    """By how many jobs there had been, and by node: at rest."""
+    most: dict[str, int]
+    """Bytes that were resident at any end of a job, by node."""
 
     def check(self) -> None:
         """Raise AssertionError unless it went as it is promised."""
         assert (self.lost, self.doubled) == ([], [])
-        for node, last in self.last.items():
-            assert last.memory < GROWTH * self.warm[node].memory, (node, self.warm[node], last)
-            assert last.descriptors == self.first[node].descriptors, (node, self.first[node], last)
+        first, warm, *_, last = self.held.values()
+        for node, at_last in last.items():
+            assert at_last.memory < GROWTH * warm[node].memory, (node, self.held)
+            assert at_last.descriptors == first[node].descriptors, (node, self.held)
 
 
 def measure(repeat: int) -> Iterator[Result]:
@@ -84,12 +89,15 @@ def measure(repeat: int) -> Iterator[Result]:
     yield Comparison(f"{name}: run once and whole", "sent", "jobs", jobs, jobs)
     times = tuple(each.seconds for each in found)
     yield Comparison(f"{name}, {AT_ONCE} at a time", "a minute", "s", times, (60.0,) * repeat)
+    _, warm, *later = _looks(JOBS)
+    for node, look in itertools.product(("laptop", "desk"), later):
+        memory = (tuple(each.held[at][node].memory / 1e6 for each in found) for at in (look, warm))
+        yield Comparison(f"{name}: memory of {node} after {look}", f"after {warm}", "MB", *memory)
     for node in ("laptop", "desk"):
-        warm, last = ([getattr(each, when)[node] for each in found] for when in ("warm", "last"))
-        memory = (tuple(held.memory / 1e6 for held in side) for side in (last, warm))
-        yield Comparison(f"{name}: memory of {node}", f"after {_warm_up(JOBS)} jobs", "MB", *memory)
-        first = [each.first[node] for each in found]
-        descriptors = (tuple(float(held.descriptors) for held in side) for side in (last, first))
+        most = tuple(each.most[node] / 1e6 for each in found)
+        at_rest = tuple(each.held[warm][node].memory / 1e6 for each in found)
+        yield Comparison(f"{name}: memory of {node}, at most", f"at rest after {warm}", "MB", most, at_rest)
+        descriptors = (tuple(float(each.held[at][node].descriptors) for each in found) for at in (JOBS, 0))
         yield Comparison(f"{name}: descriptors of {node}", "before the first", "", *descriptors)
 
 
@@ -99,29 +107,36 @@ def soak(jobs: int, sandbox: str) -> Soak:
     doubled: list[str] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        Pair(sandbox=sandbox, desk={"container_memory_limit": "128m"}) as pair,
+        Pair(sandbox=sandbox, desk={"container_memory_limit": "128m", "container_disk_limit": "64m"}) as pair,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         script, client = Path(folder) / "job.py", Client(pair.laptop.home)
         script.write_text(CODE)
+        daemons = {node.name: psutil.Process(Client(node.home).status().pid) for node in (pair.laptop, pair.desk)}
 
         def run(number: int) -> None:
             one_lost, one_doubled = _run(client, script, number)
             lost.extend(one_lost)
             doubled.extend(one_doubled)
+            for name, held in _look(daemons).items():
+                most[name] = max(most.get(name, 0), held.memory)
 
         pair.desk.wait_until_warm()
-        first = _at_rest(pair)
-        list(pool.map(run, range(_warm_up(jobs))))
-        warm = _at_rest(pair)
-        began = time.monotonic()
-        list(pool.map(run, range(_warm_up(jobs), jobs)))
-        seconds = time.monotonic() - began
-        return Soak(lost, doubled, seconds, first, warm, _at_rest(pair, first))
+        held, most, seconds = {0: _at_rest(daemons)}, dict[str, int](), 0.0
+        for before, look in itertools.pairwise(_looks(jobs)):
+            began = time.monotonic()
+            list(pool.map(run, range(before, look)))
+            seconds += time.monotonic() - began
+            held[look] = _at_rest(daemons, held[0])
+            sys.stderr.write(
+                f"{look} jobs in {seconds:.0f} s, {len(lost)} lost, {len(doubled)} doubled: {held[look]}\n"
+            )
+        return Soak(lost, doubled, seconds, held, most)
 
 
-def _warm_up(jobs: int) -> int:
-    return min(WARM_UP, jobs // 3)
+def _looks(jobs: int) -> list[int]:
+    """Return after how many jobs the daemons are looked at."""
+    return [0, min(WARM_UP, jobs // 3), *(look for look in LOOKS if WARM_UP < look < jobs), jobs]
 
 
 def _run(client: Client, script: Path, number: int) -> tuple[list[str], list[str]]:
@@ -149,12 +164,11 @@ def _run(client: Client, script: Path, number: int) -> tuple[list[str], list[str
     return ([] if whole else [story]), ([] if once else [story])
 
 
-def _at_rest(pair: Pair, before: dict[str, Held] | None = None) -> dict[str, Held]:
-    """Return what both hold once they let go of nothing more.
+def _at_rest(daemons: dict[str, psutil.Process], before: dict[str, Held] | None = None) -> dict[str, Held]:
+    """Return what they hold once they let go of nothing more.
 
     What they have more of than before gets `REST` to be let go.
     """
-    daemons = {node.name: psutil.Process(Client(node.home).status().pid) for node in (pair.laptop, pair.desk)}
     began, changed, held = time.monotonic(), time.monotonic(), _look(daemons)
     while (now := time.monotonic()) < began + REST:
         still = now > changed + STILL

@@ -46,6 +46,8 @@ TICK = 5.0
 """Seconds between looks at what time alone decides."""
 REMEMBER = 30 * 86400.0
 """Seconds for which it is known where a job was sent."""
+GIVE_BACK = 60.0
+"""Seconds after which a node that is never without a job gives back memory."""
 FAREWELL = 12.0
 """Seconds that running jobs get to end when this node goes."""
 
@@ -224,7 +226,7 @@ class Node:
             ) from error
 
     async def _tick(self) -> None:
-        given_back = self._journal.changes
+        given_back, at = self._journal.changes, time.monotonic()
         while True:
             await asyncio.sleep(TICK)
             self._clock.save()
@@ -232,8 +234,9 @@ class Node:
             await self._hosting.tidy()
             await self._offer.watch()
             self._hosting.schedule()
-            if self._journal.changes != given_back and not (self._runs.busy or self._hosting.jobs()):
-                given_back = self._journal.changes
+            busy = self._runs.busy or self._hosting.jobs()
+            if self._journal.changes != given_back and not (busy and time.monotonic() < at + GIVE_BACK):
+                given_back, at = self._journal.changes, time.monotonic()
                 give_back()  # jobs have been here and are gone, mine or others'
 
     async def _add_known(self, peer: str) -> None:
