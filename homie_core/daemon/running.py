@@ -119,7 +119,7 @@ class Running:
     async def renew(self) -> None:
         """Its lease has been renewed: tell its runner."""
         if self._lease and self._ready and self._ready.link:
-            await self._ready.link.renew(self._lease.until - boottime())
+            await self._ready.link.renew(self._lease.until)
 
     @property
     def work(self) -> Path | None:
@@ -264,8 +264,7 @@ class Running:
 
     def _program(self, ready: Ready) -> Program:
         wish = program(self._spec, self._limits, len(ready.box.environments))
-        left = max(0.0, self._lease.until - boottime()) if self._lease else None
-        return structs.replace(wish, lease=left)
+        return structs.replace(wish, lease=self._lease.until if self._lease else None)
 
     def _serve(self, link: Link, sandbox: Sandbox) -> "asyncio.Task[None]":
         """Let a session pass on what it is told, from where its runner is."""

@@ -179,7 +179,7 @@ class Runner:
             elif kind == ACK:
                 self.spool.acknowledge(number)
             elif kind == LEASE and self.lease is not None:
-                self.lease = max(self.lease, boottime() + number / 1000)
+                self.lease = max(self.lease, number / 1000)
             elif kind == SIGNAL and number < signal.NSIG and self.child and self.child.running:
                 self.child.send_signal(number)
             elif self.child and self.child.inbox and self.child.running:
@@ -221,7 +221,8 @@ class Runner:
 
     def replay(self, after: int, nonce: str) -> None:
         """A host has connected: answer, then send everything after what it has."""
-        self.answer = answer_to(nonce) + NUMBER.pack(self.heard) + NUMBER.pack(self.spool.last)
+        numbers = (self.heard, self.spool.last, int(1000 * boottime()))
+        self.answer = answer_to(nonce) + b"".join(map(NUMBER.pack, numbers))
         self.spool.seek(after)
         self.listening = True
 
@@ -250,7 +251,7 @@ class Runner:
                 waiting.discard()
             self.child = Child(argv, {**os.environ, **env}, cwd, session)
         self.timeout, self.deadline = timeout, now + timeout
-        self.lease = None if lease is None else boottime() + lease
+        self.lease = lease
 
     def placed(self, argv: list[str], env: dict[str, str], cwd: str) -> tuple[list[str], dict[str, str], str]:
         """Return a program as it is found here; in a sandbox, everything has the place that it is said to have."""

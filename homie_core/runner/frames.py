@@ -3,9 +3,9 @@
 Host to runner, each time it connects: MARK, then REPLAY with a nonce; after that START, ACK and SIGNAL. The
 mark cannot occur inside a command, so what an earlier host left half written is dropped. The runner answers
 REPLAY with `answer_to(nonce)`, then with every record after the given number, then goes on live; whoever
-connects in mid-stream discards bytes until its own nonce comes by. The answer ends with two numbers: of the last
-input that the runner has heard (a host says the rest again, and what comes twice counts once), and of its newest
-record.
+connects in mid-stream discards bytes until its own nonce comes by. The answer ends with three numbers: of the last
+input that the runner has heard (a host says the rest again, and what comes twice counts once), of its newest
+record, and what its clock shows (milliseconds of `clock.boottime`): by that, leases are told.
 """
 
 import struct
@@ -28,7 +28,8 @@ RESTART: another kernel in its place. CLOSE: the kernel is to end. FILE: JSON {n
 much DATA as the file has, and then it is heard."""
 
 LEASE = 11
-"""Host to runner: the program may run for so many milliseconds from now, unless it is said again."""
+"""Host to runner: the program may run until the runner's clock shows this (milliseconds), unless it is said again.
+That is no time from now: whoever was asleep when it was said hears it late."""
 
 STARTED, STDOUT, STDERR, EXITED = 16, 17, 18, 20
 """Runner to host, numbered 1, 2, 3, ... EXITED comes last: JSON {status, signal, deadline, lapsed}."""

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from homie_core.model.errors import BadMessage
 from homie_core.model.event import Busy, Messages, Output, Placed, Restarted
 from homie_core.model.job import FileRef
 from homie_core.model.wire import Frozen
 from homie_core.runner import frames, messages
+from homie_core.runner.clock import boottime
 from homie_core.sandbox.program import Program
 
 MAX_DISCARD = 16 << 20
@@ -82,6 +83,8 @@ class Link:
         """Number of the last input that the runner had heard when it was connected to."""
         self.recorded = 0
         """Number of its newest record then; 0 if it had started nothing."""
+        self._ahead = 0.0
+        """Seconds by which its clock is at least ahead of the one here."""
 
     async def connect(self, after: int = 0) -> None:
         """Ask for every record after this one. Raises BadMessage if the runner does not answer properly."""
@@ -91,15 +94,18 @@ class Link:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._discard_until(frames.answer_to(nonce))
-                heard, recorded = await self._number(), await self._number()
+                heard, recorded, clock = [await self._number() for _ in range(3)]
         except TimeoutError as error:
             raise BadMessage(f"the runner in the sandbox gave no answer in {ANSWER_TIMEOUT:.0f} s") from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise BadMessage("the runner in the sandbox ended before it answered") from error
         self._last, self.heard, self.recorded = after, heard, recorded
+        self._ahead = clock / 1000 - boottime()  # it has gone on since
 
     async def start(self, program: Program) -> None:
         """Start the program; harmless if it has been started."""
+        if program.lease is not None:
+            program = structs.replace(program, lease=program.lease + self._ahead)
         payload = msgspec.json.encode(program)
         if len(payload) > frames.MAX_COMMAND:
             raise BadMessage("the program's arguments are too long")
@@ -113,9 +119,9 @@ class Link:
         """Records up to this one are safe here. After the ack of ProgramEnd the sandbox ends by itself."""
         await self._send(frames.frame(frames.ACK, seq))
 
-    async def renew(self, seconds: float) -> None:
-        """Let a program that has a lease run for so long from now."""
-        await self._send(frames.frame(frames.LEASE, max(0, round(seconds * 1000))))
+    async def renew(self, until: float) -> None:
+        """Let a program that has a lease run until then, in seconds of `boottime`."""
+        await self._send(frames.frame(frames.LEASE, max(0, int((until + self._ahead) * 1000))))
 
     async def signal(self, number: int) -> None:
         """Send a signal to the program's process group."""

@@ -26,7 +26,7 @@ class Program(Frozen, frozen=True):
     session: bool = False
     """Whether it is a kernel that is spoken to."""
     lease: float | None = None
-    """Seconds that it may run unless that is renewed; None: as long as it takes."""
+    """Until when it may run unless that is renewed, in seconds of `boottime`; None: as long as it takes."""
 
 
 def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
@@ -35,7 +35,7 @@ def program(spec: JobSpec, limits: Limits, environments: int = 0) -> Program:
         return session_program(limits, environments)
     env = {**_environment(limits, environments), "MPLBACKEND": "agg"}
     argv = ("python3", f"{WORK}/{spec.entry}", *spec.args)
-    return Program(argv=argv, env=env, timeout=limits.timeout, lease=spec.lease)
+    return Program(argv=argv, env=env, timeout=limits.timeout)
 
 
 def session_program(limits: Limits, environments: int) -> Program:

@@ -1,4 +1,7 @@
-"""A wall clock that does not leap, whatever people or NTP do to the machine's own: what ages are counted in."""
+"""A wall clock that does not leap, whatever people or NTP do to the machine's own: what ages are counted in.
+
+It goes on while the machine sleeps.
+"""
 
 import logging
 import time
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from homie_core.model.errors import HomieError
 from homie_core.private_file import read_private, write_private
+from homie_core.runner.clock import boottime
 
 log = logging.getLogger(__name__)
 
@@ -16,18 +20,18 @@ SAVED = 60.0
 
 
 class Steady:
-    """Goes on as the machine's monotonic clock does, from where an earlier life of the daemon left it."""
+    """Goes on as `boottime` does, from where an earlier life of the daemon left it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._began, wall = time.monotonic(), time.time()
+        self._began, wall = boottime(), time.time()
         before = self._read()
         self._then = wall if before is None else before + min(max(0.0, wall - before), OFF)
         self._saved = 0.0
 
     def now(self) -> float:
         """Return seconds since 1970, as far as the clock was right when this node was first started."""
-        return self._then + time.monotonic() - self._began
+        return self._then + boottime() - self._began
 
     def save(self) -> None:
         """Note how far it has come, from time to time. A disk that is full makes it go on from an earlier note."""

@@ -112,7 +112,7 @@ PLANTED = {
         Change(Ready, "discard", "if time.monotonic() > until", "if True"),
     ],
     "ages are told by a clock that people set": [
-        Change(Steady, "now", "self._then + time.monotonic() - self._began", "time.time()"),
+        Change(Steady, "now", "self._then + boottime() - self._began", "time.time()"),
     ],
     "a peer that was away is not looked for": [
         Change(PeerTable, "_hint", "(Standing.HEARD, Standing.OFFLINE)", "()"),

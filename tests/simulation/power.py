@@ -77,6 +77,7 @@ def simulated(loop: Loop, seed: int) -> Iterator[None]:
             return life.wall() if isinstance(life, NodeLife) else 1.7e9 + loop.now
 
         put(time, "monotonic", loop.time)
+        put(time, "clock_gettime", lambda _: loop.time())
         put(time, "time", wall)
         put(secrets, "token_hex", lambda size=32: f"{rng.getrandbits(8 * size):0{2 * size}x}")
         put(uuid, "uuid4", lambda: uuid.UUID(int=rng.getrandbits(128)))
