@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from homie_core.model.errors import BadMessage
 from homie_core.model.event import Output
@@ -19,6 +21,14 @@ from homie_core.sandbox.link import Link, Numbered, ProgramEnd, ProgramStarted
 from homie_core.sandbox.program import Program
 
 RUNNER = Path(frames.__file__).with_name("__main__.py")
+SLEEPER = """
+import runpy, sys
+from homie_core.runner import clock
+awake, _, slept, *sys.argv = clock.boottime, *sys.argv
+clock.boottime = lambda: awake() + float(open(slept).read())
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a runner whose machine slept for so many seconds as a file says; its monotonic clock does not know."""
 
 
 class Host:
@@ -74,10 +84,10 @@ class Told:
 
 
 @asynccontextmanager
-async def hosting(folder: Path) -> AsyncIterator[Host]:
+async def hosting(folder: Path, *sleeper: str) -> AsyncIterator[Host]:
     (folder / "spool").mkdir()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", str(RUNNER), str(folder / "spool"),
+        sys.executable, *(sleeper or ("-I", "-S")), str(RUNNER), str(folder / "spool"),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 18,
     )  # fmt: skip
     try:
@@ -143,6 +153,42 @@ async def test_a_lease_that_nobody_renews_ends_the_program_without_its_host(host
     told = await host.rest()
     assert told.end == ProgramEnd(status=None, signal=9, deadline=False, lapsed=True)
     assert boottime() - began > 1.4, "it was renewed"
+
+
+ENDLESS = (sys.executable, "-c", "import time\nwhile True: time.sleep(0.01)")
+
+
+async def test_a_renewal_that_is_heard_late_counts_from_when_it_was_said(host: Host) -> None:
+    began = boottime()
+    await host.link.connect()
+    await host.link.start(Program(argv=ENDLESS, env={}, timeout=60, cwd="/", lease=began + 2))
+    assert isinstance((await anext(aiter(host.link))).fact, ProgramStarted)
+    host.process.send_signal(signal.SIGSTOP)
+    await host.link.renew(began + 10)
+    await asyncio.sleep(began + 10.5 - boottime())  # it sleeps for longer than it may
+    host.process.send_signal(signal.SIGCONT)
+    told = await host.rest()
+    assert told.end == ProgramEnd(status=None, signal=9, deadline=False, lapsed=True)
+    assert boottime() - began < 17, "it began again when it woke"
+
+
+@pytest.mark.parametrize(("lease", "timeout", "lapsed"), [(60.0, 600.0, True), (2000.0, 20.0, False)])
+async def test_time_asleep_counts_for_a_lease_and_is_no_running_time(
+    tmp_path: Path, lease: float, timeout: float, lapsed: bool
+) -> None:
+    slept = tmp_path / "slept"
+    slept.write_text("0")
+    code = f"import time\nwhile open({str(slept)!r}).read() == '0': time.sleep(0.01)\ntime.sleep(3)"
+    async with hosting(tmp_path, "-c", SLEEPER, str(slept)) as host:
+        await host.link.connect()
+        program = structs.replace(host.program(code, timeout=timeout), lease=boottime() + lease)
+        await host.link.start(program)
+        assert isinstance((await anext(aiter(host.link))).fact, ProgramStarted)
+        (tmp_path / "new").write_text("1000")
+        (tmp_path / "new").rename(slept)
+        told = await host.rest()
+    assert told.end
+    assert (told.end.lapsed, told.end.status) == (lapsed, None if lapsed else 0)
 
 
 async def test_deadline_ends_a_program_that_ignores_sigterm(host: Host) -> None:
