@@ -1,9 +1,9 @@
 """Very many short jobs on one pair of daemons: none is lost, none runs twice, and neither daemon grows.
 
-HOMIE_SOAK_JOBS says how many (1000; the figures of docs/status.md are of more), HOMIE_SOAK_SANDBOX in what
-(bubblewrap, docker). Each daemon is compared with itself at rest: its memory at the end with that after a warm-up,
-its descriptors at the end with those before the first job. In between it is looked at as well, at rest and at its
-most, and that is told on standard error.
+HOMIE_SOAK_JOBS says how many (1000; the figures of docs/status.md are of more), HOMIE_SOAK_AT_ONCE how many at a
+time, HOMIE_SOAK_SANDBOX in what (bubblewrap, docker). Each daemon is compared with itself at rest: its memory at
+the end with that after a warm-up, its descriptors at the end with those before the first job. In between it is
+looked at as well, at rest and at its most, and that is told on standard error.
 """
 
 import itertools
@@ -30,7 +30,7 @@ WARM_UP = 300
 """Jobs at most after which memory and descriptors are looked at first; of fewer jobs, a third."""
 LOOKS = (500, 1000, 2000, 5000)
 """Jobs after which they are looked at again."""
-AT_ONCE = 6
+AT_ONCE = int(os.environ.get("HOMIE_SOAK_AT_ONCE", "6"))
 SANDBOX = os.environ.get("HOMIE_SOAK_SANDBOX", "bubblewrap")
 GROWTH = 1.10
 """So many times the memory after the warm-up may be there at the end, at most."""
