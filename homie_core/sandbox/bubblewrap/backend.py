@@ -104,8 +104,9 @@ class Bubblewrap:
         if box.limits.gpus:
             raise SandboxError("sandboxes of bubblewrap get no graphics cards; install Docker to lend them")
         arguments = job_arguments(box, host, PACKAGE.parents[1])
-        group = self._tree.group(box.job) if self._tree else None
-        sandbox = BubblewrapSandbox(launcher, arguments, box, self._folder / f"{box.job}.json", group)
+        called = _called(box.node, box.job)
+        group = self._tree.group(called) if self._tree else None
+        sandbox = BubblewrapSandbox(launcher, arguments, box, self._folder / f"{called}.json", group)
         try:
             await asyncio.to_thread(sandbox.lay_out, host.user)
         except OSError as error:
@@ -116,11 +117,12 @@ class Bubblewrap:
     async def find(self, box: Box) -> BubblewrapSandbox | None:
         """Find what its record tells of."""
         launcher, host = self._prepared
-        path = self._folder / f"{box.job}.json"
+        called = _called(box.node, box.job)
+        path = self._folder / f"{called}.json"
         record = await asyncio.to_thread(read, path)
         if record is None or record.node != box.node or not record.started:
             return None
-        group = self._tree.group(box.job) if self._tree else None
+        group = self._tree.group(called) if self._tree else None
         sandbox = BubblewrapSandbox(launcher, job_arguments(box, host, PACKAGE.parents[1]), box, path, group)
         await sandbox.find(record)
         return sandbox
@@ -187,6 +189,11 @@ def _fit(output: bytes, host: Host) -> Interpreter:
     return Interpreter(version=probed.version, machine=probed.machine, glibc=libc)
 
 
+def _called(node: PeerId, job: JobId) -> str:
+    """Return what a sandbox's record and group are called; two nodes of one machine may have had the same job."""
+    return f"{node[:12]}-{job}"
+
+
 def _sweep(folder: Path, tree: cgroups.Tree | None, node: PeerId, keep: frozenset[JobId]) -> int:
     left = [(path, one) for path, one in records(folder) if one.node == node and one.job not in keep]
     for path, one in left:
@@ -195,6 +202,6 @@ def _sweep(folder: Path, tree: cgroups.Tree | None, node: PeerId, keep: frozense
         else:  # perhaps it was started, and the daemon killed before it could say so
             kill_spawned(one.folder)
         if tree:
-            tree.group(one.job).remove()
+            tree.group(_called(one.node, one.job)).remove()
         path.unlink(missing_ok=True)
     return len(left)
