@@ -1,6 +1,7 @@
 """The host's daemon is killed at every step of a job's life: the next one goes on, and nothing happens twice."""
 
 import contextlib
+import functools
 import random
 import subprocess
 import time
@@ -31,7 +32,7 @@ print("three")
 sys.exit(7)
 """
 
-COMMON = """
+EVERYWHERE = """
 homie_core.store.journal:Journal.accept after
 homie_core.store.spool:Spool.append after
 homie_core.daemon.pool:Ready.make before
@@ -59,26 +60,40 @@ homie_core.store.journal:Journal.end after
 homie_core.sandbox.disk:Disk.remove before
 homie_core.sandbox.disk:Disk.remove after
 """
+STATES = """
+homie_core.daemon.pool:Ready.make after
+homie_core.store.journal:Journal.begin after
+homie_core.sandbox.link:Link.start after
+homie_core.store.spool:Spool.append before 1
+homie_core.sandbox.link:Link.ack after
+homie_core.sandbox.link:Link.ack after 4
+homie_core.store.workspace:collect before
+homie_core.store.journal:Journal.end before
+homie_core.sandbox.disk:Disk.remove before
+homie_core.sandbox.disk:Disk.remove after
+"""
+"""One point of each state in which the sandbox itself may be: what lies between two of them differs only in the
+journal and in files, which are the same for all kinds."""
 OF_KIND = {
-    "docker": """
+    "docker": f"""{EVERYWHERE}
 homie_core.sandbox.docker:Docker.create after
 homie_core.sandbox.docker_sandbox:DockerSandbox.start after
 homie_core.sandbox.docker_sandbox:DockerSandbox.remove before
 """,
-    "podman": """
+    "podman": f"""{STATES}
 homie_core.sandbox.docker:Docker.create after
 homie_core.sandbox.piped_sandbox:PipedSandbox.attach before
 homie_core.sandbox.piped_sandbox:PipedSandbox.start after
 homie_core.sandbox.docker_sandbox:DockerSandbox.remove before
 """,
-    "bubblewrap": """
+    "bubblewrap": f"""{STATES}
 homie_core.sandbox.bubblewrap.backend:Bubblewrap.create after
 homie_core.sandbox.bubblewrap.launcher:Launcher.spawn after
 homie_core.sandbox.bubblewrap.sandbox:BubblewrapSandbox.start after
 homie_core.sandbox.bubblewrap.sandbox:BubblewrapSandbox.remove before
 """,
 }
-POINTS = [(kind, point) for kind, own in OF_KIND.items() for point in (COMMON + own).splitlines() if point]
+POINTS = [(kind, point) for kind, points in OF_KIND.items() for point in points.splitlines() if point]
 
 
 class Host:
@@ -108,13 +123,30 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def host(pair_on: Callable[..., Pair], kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(pair_on(kind, sandbox_pool="0"), kind, tmp_path_factory.mktemp(kind))
-    with host.pair:
-        yield host
+def hosts(
+    pair_on: Callable[..., Pair], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Host]]:
+    """`hosts(kind)`: the desk of this kind.
+
+    No parameter of the module: pytest would sort the tests by point, and start a pair anew for nearly each.
+    """
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def of_kind(kind: str) -> Host:
+            host = Host(pair_on(kind, sandbox_pool="0"), kind, tmp_path_factory.mktemp(kind))
+            stack.enter_context(host.pair)
+            return host
+
+        yield of_kind
 
 
-@pytest.mark.parametrize(("kind", "point"), POINTS, scope="module")
+@pytest.fixture
+def host(hosts: Callable[[str], Host], kind: str) -> Host:
+    return hosts(kind)
+
+
+@pytest.mark.parametrize(("kind", "point"), POINTS)
 def test_a_job_goes_on_wherever_its_daemon_was_killed(host: Host, point: str, tmp_path: Path) -> None:
     pair = host.pair
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -166,7 +198,7 @@ for number in range(40):
 """
 
 
-@pytest.mark.parametrize("kind", OF_KIND, scope="module")
+@pytest.mark.parametrize("kind", OF_KIND)
 def test_a_session_goes_on_with_its_variables_and_runs_each_cell_once(
     host: Host, kind: str, tmp_path: Path
 ) -> None:
