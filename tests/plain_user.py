@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from podman_lab import scratch, wait_until
+from podman_lab import scratch
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 UID = 1000

@@ -11,11 +11,12 @@ import shutil
 import socket as sockets
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from plain_user import PlainUser
@@ -38,14 +39,6 @@ def answers(path: Path) -> bool:
     """Return whether somebody listens at this socket."""
     with sockets.socket(sockets.AF_UNIX) as connection:
         return connection.connect_ex(str(path)) == 0
-
-
-def wait_until(happens: Callable[[], bool], otherwise: str, patience: float = 20.0) -> None:
-    """Look until it happens; AssertionError after so many seconds."""
-    until = time.monotonic() + patience
-    while not happens():
-        assert time.monotonic() < until, otherwise
-        time.sleep(0.02)
 
 
 @contextmanager

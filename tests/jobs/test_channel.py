@@ -1,12 +1,12 @@
 """The channel to a session, over two real daemons: complete, once, in order, whoever comes and goes."""
 
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from ear import Ear, cell, text
 from test_script import peak_memory
+from waiting import wait_until
 
 from homie_core.client import Client, new_job_id, request_for_session
 from homie_core.client.channel import Channel
@@ -56,10 +56,9 @@ def test_displays_arrive_complete_though_nobody_reads_for_a_while(pair, open_ses
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak counts from here
         before = [peak_memory(pid) for pid in daemons]
         ear.may_read.clear()
-        ear.channel.tell(
-            cell("from IPython.display import display\nfor i in range(8000): display(str(i) + 'x' * 10_000)")
-        )
-        time.sleep(4)  # the stall that is tested
+        ear.channel.tell(cell(MANY))
+        spool = pair.desk.home / "jobs" / ear.job / "events"
+        wait_until(lambda: spool.stat().st_size > 8000 * 10_000, "not all of it is kept for who reads later", 120)
         ear.may_read.set()
         said = ear.cell_end(patience=120)
         numbers = [

@@ -5,13 +5,12 @@ import os
 import re
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from pair import HOMIE, Pair
+from pair import HOMIE, Node, Pair
+from waiting import wait_until
 
 from homie_core.client import Client
 
@@ -23,11 +22,8 @@ def rubbish(path: Path) -> None:
         file.write_bytes(b"rubbish" * 1000)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def shares(seen_by: Node, name: str) -> bool:
+    return any(peer["name"] == name and peer["sharing"] for peer in seen_by.peers())
 
 
 def test_a_journal_that_cannot_be_used(base_image: str, tmp_path: Path) -> None:
@@ -51,12 +47,12 @@ def test_a_journal_that_cannot_be_used(base_image: str, tmp_path: Path) -> None:
             assert "is damaged" in pair.desk.homie("peers").stderr
             assert "is damaged" in pair.desk.homie("jobs").stderr
             assert f"the journal {path} is damaged" in pair.desk.log()
-            until(lambda: not any(peer["sharing"] for peer in pair.laptop.peers()))
+            wait_until(lambda: not shares(pair.laptop, "desk"), "desk shares on")
             refused = pair.laptop.homie("run", "-n", "desk", "one.py", check=False, cwd=tmp_path)
             assert (refused.returncode, refused.stdout) == (1, "")
             assert "desk: takes no jobs" in refused.stderr
             pair.join("nas", sandbox_pool="0")
-            until(lambda: any(peer["name"] == "nas" and peer["sharing"] for peer in pair.desk.peers()))
+            wait_until(lambda: shares(pair.desk, "nas"), "desk sees no nas")
             assert pair.desk.homie("run", "-n", "nas", "one.py", cwd=tmp_path).stdout == "1\n"
 
             assert job.poll() is None  # its submitter waits until desk knows again

@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from pair import Pair
+from waiting import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -55,11 +55,8 @@ class Dockerd:
     def start(self) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
-        until = time.monotonic() + 30
-        while not self._answers():
-            alive = self._process.poll() is None and time.monotonic() < until
-            assert alive, (self._folder / "log").read_text()[-2000:]
-            time.sleep(0.1)
+        wait_until(lambda: self._process.poll() is not None or self._answers(), "dockerd does not answer", 40)
+        assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
 
     def end(self, how: signal.Signals) -> None:
         assert self._process
@@ -100,7 +97,7 @@ def killed_in_the_end(process: subprocess.Popen[str]) -> Iterator[None]:
         process.kill()
 
 
-@pytest.fixture(params=[True, False], ids=["live-restore", "plain"])
+@pytest.fixture(scope="module", params=[True, False], ids=["live-restore", "plain"])
 def dockerd(request: pytest.FixtureRequest, base_image: str) -> Iterator[Dockerd]:
     with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         dockerd = Dockerd(Path(folder), request.param)
@@ -121,7 +118,8 @@ def test_a_job_goes_on_or_is_lost_with_its_engine(dockerd: Dockerd, how: signal.
     with pair, pair.laptop.popen("run", "-o", "out", "script.py", **streams) as job, killed_in_the_end(job):
         assert job.stdout.readline() == "0\n"
         dockerd.end(how)
-        time.sleep(1)  # the engine is away
+        if dockerd.live:
+            wait_until(lambda: "is not reached" in pair.desk.log(), "desk does not see that its engine is away")
         dockerd.start()
         out, err = job.communicate(timeout=90)
         if dockerd.live:

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ear import Ear, cell, text
 from pair import Pair
+from waiting import wait_until
 
 from homie_core.client import new_job_id, request_for_session
 from homie_core.client.channel import Channel
@@ -41,16 +41,9 @@ while not os.path.exists("enough"):
     digest.update(line)
     lines += 1
     os.pwrite(progress, b"%020d" % lines, 0)
-    time.sleep(0.002)
+    time.sleep(0.0005)
 open("digest", "w").write(digest.hexdigest())
 """
-
-
-def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +89,15 @@ def test_a_job_prints_on_while_new_ones_are_refused(pair: Pair, tmp_path: Path) 
         )
     with job, contextlib.ExitStack() as stack:
         stack.callback(job.kill)
-        until(lambda: any(pair.desk.home.glob("jobs/*/box/work/progress")))
+        wait_until(lambda: any(pair.desk.home.glob("jobs/*/box/work/progress")), "it does not begin", 40)
         (work,) = pair.desk.home.glob("jobs/*/box/work")
-        until(lambda: lines(work) > 100)
+        wait_until(lambda: lines(work) > 100, "it prints nothing")
         with full(pair.desk.home):
             before = lines(work)
             refused = pair.laptop.homie("run", "-n", "desk", "one.py", cwd=tmp_path, check=False)
             assert refused.returncode == 1
             assert re.search("its disk is full; try another peer|of disk and has .* left; try", refused.stderr)
-            until(lambda: lines(work) > before + 5000)
+            wait_until(lambda: lines(work) > before + 5000, "it does not print on", 60)
             assert job.poll() is None
             forget_what_is_written(work.with_name("spool"))
         (work / "enough").touch()

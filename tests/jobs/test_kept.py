@@ -2,13 +2,12 @@
 
 import random
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from pair import Pair
+from waiting import wait_until
 
 from homie_core.client import Client, new_job_id, request_for_script
 from homie_core.model.control import JobEvent
@@ -25,13 +24,6 @@ print("result", seed)
 pathlib.Path("result").write_bytes(random.Random(seed).randbytes(2 << 20))
 """
 WAIT = "import time\nprint('begun', flush=True)\ntime.sleep(3600)\n"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def run_and_leave(pair: Pair, script: Path, *args: str) -> JobId:
@@ -60,8 +52,8 @@ def test_the_oldest_results_go_and_their_submitter_hears_why(
         folder, jobs = pair.desk.home / "jobs", list[JobId]()
         for seed in range(3):
             jobs.append(run_and_leave(pair, script, str(seed)))
-            until(lambda: has_ended(folder / jobs[-1]))
-        until(lambda: not (folder / jobs[0]).exists())
+            wait_until(lambda: has_ended(folder / jobs[-1]), "it does not end", 40)
+        wait_until(lambda: not (folder / jobs[0]).exists(), "the oldest is kept")
 
         daemon = psutil.Process(Client(pair.desk.home).status().pid)
         daemon.kill()
@@ -77,7 +69,7 @@ def test_the_oldest_results_go_and_their_submitter_hears_why(
             assert pair.laptop.homie("attach", job).stdout == f"result {seed}\n"
             came = (tmp_path / "homie-results" / job / "result").read_bytes()
             assert came == random.Random(seed).randbytes(2 << 20)
-        until(lambda: [each.name for each in folder.iterdir()] == [runs])
+        wait_until(lambda: [each.name for each in folder.iterdir()] == [runs], "what was fetched is kept")
 
         assert (folder / runs / "box").exists(), "what runs is not dropped"
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -7,8 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 from pair import Pair
-from podman_lab import PodmanLab, answers, wait_until
+from podman_lab import PodmanLab, answers
 from test_killed_daemon import left
+from waiting import wait_until
 
 pytestmark = pytest.mark.docker
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import time
 from pathlib import Path
 
 import docker
@@ -10,6 +9,7 @@ import psutil
 import pytest
 from msgspec import structs
 from pair import Pair
+from waiting import wait_until
 
 from homie_core.client import Client, new_job_id, request_for_script
 from homie_core.model.control import Delivered, JobEvent, Placed
@@ -107,10 +107,7 @@ def test_a_host_that_falls_silent_is_replaced_when_its_job_has_surely_ended(pair
     assert len(before) > 60, "it ran on for as long as its lease"
     assert float(before[-1]) < float(after[0]), "never in two places"
     host.homie("up")
-    until = time.monotonic() + 30
-    while Client(host.home).jobs() and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not Client(host.home).jobs()
+    wait_until(lambda: not Client(host.home).jobs(), "its host still holds it", 30)
 
 
 def test_a_job_that_fails_by_itself_is_not_started_again(pair, tmp_path):

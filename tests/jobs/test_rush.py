@@ -1,6 +1,5 @@
 """Who submits too much, or at the same moment as others: a real host's queue, over real TLS, without a sandbox."""
 
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from pair import Pair
 from rush import Member, rush, submit
+from waiting import wait_until
 
 from homie_core.client import Client, new_job_id, request_for_script
 from homie_core.model.control import JobEvent, Placed
@@ -20,13 +20,6 @@ HOLD = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]):\n    time.s
 def gate(tmp_path: Path) -> Path:
     """What jobs of `HOLD` wait for."""
     return tmp_path / "gate"
-
-
-def wait_for(what, seconds=30.0):
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 async def test_a_thousand_submits_of_two_meet_a_queue_of_a_hundred(tmp_path: Path, gate: Path) -> None:
@@ -45,7 +38,7 @@ async def test_a_thousand_submits_of_two_meet_a_queue_of_a_hundred(tmp_path: Pat
         assert found.p95 < 0.2
 
         gate.touch()
-        wait_for(lambda: order.exists() and len(order.read_text()) >= 20)
+        wait_until(lambda: order.exists() and len(order.read_text()) >= 20, "no twenty began", 30)
         started = order.read_text()[:20]
         behind = [abs(started[:count].count("0") - started[:count].count("1")) for count in range(20)]
         assert max(behind) <= 2, f"not in turns: {started}"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ class Talk:
         self.folder = host.folder / self.spec.id
         (self.folder / "received").mkdir(parents=True)
         self.events: list[Event] = []
-        self.news = asyncio.Condition()
+        self.news = asyncio.Event()
         self.session = session_in(self.folder, self.record, limits, self.spec)
         self.running = Running(
             host.workshop, host.pool, NODE, self.spec, limits, self.folder, lambda _: None, session=self.session
@@ -50,6 +50,7 @@ class Talk:
 
     def record(self, event: Event) -> None:
         self.events.append(event)
+        self.news.set()
 
     async def tell(self, what: Any) -> None:
         self._number += 1
@@ -65,17 +66,19 @@ class Talk:
         return id
 
     async def until(self, wanted: Event) -> None:
+        await self.hear(lambda: wanted in self.events)
+
+    async def hear(self, heard: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
-            while wanted not in self.events:
-                await asyncio.sleep(0.01)
+            while not heard():
+                self.news.clear()
+                await self.news.wait()
 
     async def run(self, code: str, timeout: float | None = None) -> None:
         """Run a cell to its end."""
         id = await self.cell(code, timeout)
         await self.until(Busy(cell=id))
-        async with asyncio.timeout(60):
-            while Busy() not in self.events[self.events.index(Busy(cell=id)) :]:
-                await asyncio.sleep(0.01)
+        await self.hear(lambda: Busy() in self.events[self.events.index(Busy(cell=id)) :])
 
     def said(self) -> list[tuple[str, dict[str, Any]]]:
         """Type and content of all messages."""

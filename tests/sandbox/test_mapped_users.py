@@ -11,8 +11,9 @@ from pathlib import Path
 import docker
 import pytest
 from plain_user import PlainUser, missing_plain_user
-from podman_lab import IMAGE, TARBALL, PodmanLab, answers, missing_podman, scratch, wait_until
+from podman_lab import IMAGE, TARBALL, PodmanLab, answers, missing_podman, scratch
 from sandbox_lab import Lab
+from waiting import wait_until
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.peer import Holds

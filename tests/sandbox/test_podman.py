@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from podman_lab import IMAGE, PodmanLab, answers, wait_until
+from podman_lab import IMAGE, PodmanLab, answers
 from sandbox_lab import Lab
+from waiting import wait_until
 
 from homie_core.model.errors import SandboxError
 from homie_core.model.peer import Holds
