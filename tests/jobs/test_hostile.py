@@ -10,16 +10,19 @@ import io
 import os
 import socket
 import ssl
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import pytest
+from pair import Pair
 
 from homie_core.client import Client
 from homie_core.config import config_file, load
 from homie_core.model.control import JobEvent
+from homie_core.model.errors import NoPeer
 from homie_core.model.event import Accepted, Collected, Ended, Exited, Output, Record, Started
 from homie_core.model.job import FileRef, How, JobSpec, Kind, Limits, Outcome
 from homie_core.model.names import Digest, FileName, JobId, NodeName, PeerId
@@ -62,6 +65,13 @@ def contexts(home, group):
     mine = credentials(home, group)
     keys = (mine.cert_file, mine.key_file, mine.ca_pem)
     return client_context(*keys), server_context(*keys), mine.peer_id
+
+
+@pytest.fixture(scope="module")
+def pair(base_image: str) -> Iterator[Pair]:
+    """After each attack a job runs; each would have a sandbox made that waits for the next, a kernel in it."""
+    with Pair(desk={"sandbox_pool": "0"}) as pair:
+        yield pair
 
 
 @pytest.fixture
@@ -373,12 +383,14 @@ async def evil(pair, tmp_path):
             port = probe.getsockname()[1]
         await server.open("127.0.0.1", port)
         opened.append(server)
-        await asyncio.to_thread(pair.laptop.homie, "add", f"127.0.0.1:{port}")
+        client = Client(pair.laptop.home)
+        await asyncio.to_thread(client.add_peer, "127.0.0.1", port)
         (tmp_path / "script.py").write_text("")
         words = ("run", "-n", "evil-host", "-o", "back", "script.py")
         done = await asyncio.to_thread(pair.laptop.homie, *words, check=False)
-        await asyncio.to_thread(pair.laptop.homie, "remove", f"127.0.0.1:{port}", check=False)
-        await asyncio.to_thread(pair.laptop.homie, "remove", "evil-host", check=False)
+        for who in (f"127.0.0.1:{port}", "evil-host"):
+            with suppress(NoPeer):
+                await asyncio.to_thread(client.remove_peer, who)
         return done
 
     yield evil
