@@ -229,7 +229,8 @@ class Pair:
         """End all daemons and remove their homes; harmless if they are gone."""
         try:
             for node in (self.laptop, self.desk, *self._joined):
-                _keep_environments(node)
+                if node.uid is None:
+                    keep_environments(node.home)
                 node.end()
         finally:
             if self._folder.exists():
@@ -271,10 +272,10 @@ def give_environments(home: Path) -> None:
             shutil.copy2(entry, given)
 
 
-def _keep_environments(node: Node) -> None:
-    """Let later pairs have what this one has made ready and no earlier one has."""
-    environments = node.home / "environments"
-    if node.uid is not None or not environments.exists():
+def keep_environments(home: Path) -> None:
+    """Let later ones have what this node has made ready and no earlier one has."""
+    environments = home / "environments"
+    if not environments.exists():
         return
     kept = _made(CACHE)
     # `asked-*`, the small files that name an environment, come after the environments: what is named is there.

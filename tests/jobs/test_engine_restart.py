@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from pair import Pair
+from podman_lab import answers
 from waiting import wait_until
 
 pytestmark = pytest.mark.docker
@@ -32,7 +33,8 @@ class Dockerd:
     """A Docker engine; `live` keeps its containers running while it does not."""
 
     def __init__(self, folder: Path, live: bool) -> None:
-        self.url, self.live = f"unix://{folder}/docker.sock", live
+        self.live, self._socket = live, folder / "docker.sock"
+        self.url = f"unix://{self._socket}"
         self._folder = folder
         self._command = [
             # In a network of its own: without a bridge, it would take this machine's docker0 away.
@@ -55,8 +57,11 @@ class Dockerd:
     def start(self) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
-        wait_until(lambda: self._process.poll() is not None or self._answers(), "dockerd does not answer", 40)
-        assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
+        ended = self._process.poll
+        wait_until(lambda: ended() is not None or answers(self._socket), "dockerd does not listen", 40)
+        asked = ["docker", "-H", self.url, "version"]  # who listens takes requests, and answers once it is ready
+        done = subprocess.run(asked, capture_output=True, timeout=40, check=False)
+        assert done.returncode == 0, (self._folder / "log").read_text()[-2000:]
 
     def end(self, how: signal.Signals) -> None:
         assert self._process
@@ -65,10 +70,6 @@ class Dockerd:
         # Of a killed engine these stay, and its containerd, which dies with it, may be a zombie for a while.
         for name in ("pid", "exec/containerd/containerd.pid"):
             (self._folder / name).unlink(missing_ok=True)
-
-    def _answers(self) -> bool:
-        asked = ["docker", "-H", self.url, "version"]
-        return subprocess.run(asked, capture_output=True, timeout=30, check=False).returncode == 0
 
     def load(self, image: str) -> None:
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:

@@ -14,7 +14,7 @@ from ear import Ear, cell, text
 from pair import Pair
 from waiting import wait_until
 
-from homie_core.client import new_job_id, request_for_session
+from homie_core.client import Client, new_job_id, request_for_session
 from homie_core.client.channel import Channel
 from homie_core.model.control import Unreachable
 from homie_core.model.event import Ended
@@ -106,6 +106,8 @@ def test_a_job_prints_on_while_new_ones_are_refused(pair: Pair, tmp_path: Path) 
     printed = (tmp_path / "out").read_bytes()
     assert printed.count(b"\n") > before + 5000
     assert hashlib.sha256(printed).hexdigest() == (tmp_path / "results/digest").read_text()
+    laptop = Client(pair.laptop.home)
+    wait_until(lambda: all(peer.capacity.free_jobs for peer in laptop.peers()), "desk sees no room again")
     assert pair.laptop.homie("run", "-n", "desk", "one.py", cwd=tmp_path).stdout == "1\n"
 
 

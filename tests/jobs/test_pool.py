@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from pair import give_environments, keep_environments
 
 from homie_core.daemon.pool import LEAST_MEMORY, Pool, Ready, Workshop, fits
 from homie_core.daemon.running import Running
@@ -62,16 +63,16 @@ class Host:
 
 @pytest.fixture
 async def host(base_image, tmp_path) -> AsyncIterator[Host]:
-    from pair import CACHE
-
     backend = Docker(base_image)
     interpreter = await backend.prepare(print)
-    environments = Environments(CACHE, compile=backend.compile)
+    give_environments(tmp_path)
+    environments = Environments(tmp_path / "environments", compile=backend.compile)
     host = Host(Workshop(backend, interpreter, environments, RUNNER_REQUIREMENTS), tmp_path)
     yield host
     await host.pool.close()
     left = await backend.sweep(NODE, frozenset())
     await backend.close()
+    keep_environments(tmp_path)
     assert left == 0, "something was left behind"
     assert list((tmp_path / "pool").iterdir()) == []
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pair import give_environments, keep_environments
 from podman_lab import IMAGE
 from sandbox_lab import NODE, Lab
 
@@ -44,9 +45,12 @@ def lab(prepared: Prepared, tmp_path: Path) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def runner_environment(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    backend, interpreter = prepared
-    environments = Environments(tmp_path_factory.mktemp("environments"), compile=backend.compile)
-    return asyncio.run(environments.ensure(RUNNER_REQUIREMENTS, interpreter))
+    (backend, interpreter), home = prepared, tmp_path_factory.mktemp("home")
+    give_environments(home)
+    environments = Environments(home / "environments", compile=backend.compile)
+    ready = asyncio.run(environments.ensure(RUNNER_REQUIREMENTS, interpreter))
+    keep_environments(home)
+    return ready
 
 
 @pytest.fixture
