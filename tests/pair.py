@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +27,10 @@ import docker
 import plain_user
 import psutil
 
-from homie_core.config import config_file, get_value, set_value
-from homie_core.store.identity import read_peer_id
+from homie_core.client import Client
+from homie_core.config import config_file, create, set_value
+from homie_core.model.peer import Standing
+from homie_core.store.identity import create_node, new_secret, read_peer_id
 
 HOMIE = Path(sys.executable).with_name("homie")
 CACHE = Path(__file__).parents[1] / ".cache" / "test" / "environments"
@@ -96,12 +98,28 @@ class Node:
         """Start `homie ARGUMENTS`."""
         return subprocess.Popen([*self._command, *arguments], **{"env": self.env, **self._where, **kwargs})
 
-    def set(self, key: str, value: str) -> None:
-        """Do what `homie config set` does, without a process for each value where it is our own file."""
+    def set_up(self, secret: str, settings: Mapping[str, str]) -> None:
+        """Do what `homie setup` and `homie config set` do, without a process for each where the files are ours."""
+        file = config_file(self.home)
         if self.uid is None:
-            set_value(config_file(self.home), key, value)
+            create_node(self.home)
+            create(file, self.name, secret)
         else:
-            self.homie("config", "set", key, value)
+            self.homie("setup", "--name", self.name, "--secret", secret, "--yes")
+        for key, value in settings.items():
+            if self.uid is None:
+                set_value(file, key, value)
+            else:
+                self.homie("config", "set", key, value)
+
+    def sees(self, name: str, sharing: bool = True) -> bool:
+        """Return whether the peer of this name is online and says that it takes jobs, or that it takes none."""
+        if self.uid is None:
+            peers = Client(self.home).peers()
+            found = [(peer.name, peer.standing is Standing.ONLINE, peer.capacity.sharing) for peer in peers]
+        else:
+            found = [(peer["name"], peer["online"], peer["sharing"]) for peer in self.peers()]
+        return (name, True, sharing) in found
 
     def peers(self) -> list[dict[str, Any]]:
         """Return what `homie peers --json` says."""
@@ -177,6 +195,8 @@ class Pair:
         both = {"listen": "127.0.0.1", "container_base_image": IMAGE} | settings
         both["discovery_port"] = str(free_port(socket.SOCK_DGRAM))
         self._both, self._joined = both, list[Node]()
+        self.secret = new_secret()
+        """The group's."""
         self._settings = [
             (self.laptop, both | {"sharing": "false"} | dict(laptop or {})),
             (self.desk, both | dict(desk or {})),
@@ -184,20 +204,13 @@ class Pair:
 
     def __enter__(self) -> Self:
         try:
-            self.laptop.homie("setup", "--name", "laptop", "--new-group", "--yes")
-            self.desk.homie("setup", "--name", "desk", "--secret", self.secret, "--yes")
             with ThreadPoolExecutor() as pool:
-                list(pool.map(_set_and_start, *zip(*self._settings, strict=True)))
+                list(pool.map(self._start, *zip(*self._settings, strict=True)))
             self.wait_until_found()
         except BaseException:
             self.close()
             raise
         return self
-
-    @property
-    def secret(self) -> str:
-        """The group's."""
-        return get_value(config_file(self.laptop.home), "group_secret")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -206,24 +219,31 @@ class Pair:
 
     def wait_until_found(self) -> None:
         """Wait until each sees the other as it is; AssertionError with both logs if that takes too long."""
-        until = time.monotonic() + FOUND_WITHIN
         (laptop, its), (desk, desks) = self._settings
-        while not (_seen(laptop, desks) and _seen(desk, its)):
-            if time.monotonic() > until:
-                seen = f"laptop sees {laptop.peers()}, desk sees {desk.peers()}"
-                raise AssertionError(f"{seen} after {FOUND_WITHIN:.0f} s\n{laptop.log()}{desk.log()}")
+        self._wait_until(lambda: laptop.sees("desk", _shares(desks)) and desk.sees("laptop", _shares(its)))
 
     def join(self, name: str, **settings: str) -> Node:
         """Return one more node, which takes jobs, once laptop sees it; it stays as long as the pair."""
-        node, settings = Node(name, self._folder), self._both | settings
+        node = Node(name, self._folder)
         self._joined.append(node)
-        node.homie("setup", "--name", name, "--secret", self.secret, "--yes")
-        _set_and_start(node, settings)
-        until = time.monotonic() + FOUND_WITHIN
-        while not any(peer["name"] == name and peer["online"] and peer["sharing"] for peer in self.laptop.peers()):
-            if time.monotonic() > until:
-                raise AssertionError(f"laptop sees {self.laptop.peers()} after {FOUND_WITHIN:.0f} s\n{node.log()}")
+        self._start(node, self._both | settings)
+        self._wait_until(lambda: self.laptop.sees(name))
         return node
+
+    def _start(self, node: Node, settings: Mapping[str, str]) -> None:
+        node.set_up(self.secret, {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings})
+        if node.uid is None:
+            give_environments(node.home)
+        node.homie("up")
+
+    def _wait_until(self, found: Callable[[], bool]) -> None:
+        until = time.monotonic() + FOUND_WITHIN
+        while not found():
+            if time.monotonic() > until:
+                nodes = (self.laptop, self.desk, *self._joined)
+                seen = "".join(f"{node.name} sees {node.peers()}\n{node.log()}" for node in nodes)
+                raise AssertionError(f"after {FOUND_WITHIN:.0f} s {seen}")
+            time.sleep(0.02)
 
     def close(self) -> None:
         """End all daemons and remove their homes; harmless if they are gone."""
@@ -237,10 +257,8 @@ class Pair:
                 _remove(self._folder)
 
 
-def _seen(by: Node, settings: Mapping[str, str]) -> bool:
-    """Return whether the other is online and says that it takes jobs if it does."""
-    sharing = settings.get("sharing", "true") == "true"
-    return any(peer["online"] and peer["sharing"] == sharing for peer in by.peers())
+def _shares(settings: Mapping[str, str]) -> bool:
+    return settings.get("sharing", "true") == "true"
 
 
 def runs(process: psutil.Process) -> bool:
@@ -248,14 +266,6 @@ def runs(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def _set_and_start(node: Node, settings: Mapping[str, str]) -> None:
-    for key, value in {"worker_port": str(free_port(socket.SOCK_STREAM)), **settings}.items():
-        node.set(key, value)
-    if node.uid is None:
-        give_environments(node.home)
-    node.homie("up")
 
 
 def give_environments(home: Path) -> None:
