@@ -23,7 +23,7 @@ from homie_core.model.session import Finish
 
 pytestmark = pytest.mark.docker
 
-OUTAGE = float(os.environ.get("HOMIE_OUTAGE", "5"))
+OUTAGE = float(os.environ.get("HOMIE_OUTAGE", "3"))
 BETWEEN = 0.02
 """Seconds between two lines."""
 

@@ -76,7 +76,7 @@ async def test_interrupts_at_random_moments_get_one_answer_each(kernel: Kernel) 
     slow = "import time\nfor i in range(10): time.sleep(0.0005)\nprint('whole')"
     await kernel.run("import time, numbers")
     interrupted = 0
-    for _ in range(500):
+    for _ in range(200):
         id = await kernel.execute(slow)
         await asyncio.sleep(random.uniform(0, 0.012))
         await kernel.link.interrupt()
@@ -94,7 +94,7 @@ async def test_interrupts_at_random_moments_get_one_answer_each(kernel: Kernel) 
             assert not told.error or "kernel.py" not in "".join(told.error["traceback"]), "no frame of ours"
             # IPython 9.18 cannot format a traceback whose frame is between two lines, and then prints it instead.
             assert told.error or "Unexpected exception formatting" in told.streams["stdout"]
-    assert interrupted > 50
+    assert interrupted > 20
     assert (await kernel.run("1 + 1")).results == ["2"]
 
 
