@@ -1,4 +1,7 @@
-"""The same notebooks here and with `%%homie` on top of each cell: what they show is the same."""
+"""The same notebooks here and with `%%homie` on top of each cell: what they show is the same.
+
+Those of one kind run as one long notebook, here and there: kernels and a session for each would cost minutes.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from notebook_runs import difference, filtered, run
-from notebook_set import NOTEBOOKS, TRUSTED
+from notebook_set import LIBRARIES, NOTEBOOKS, RICH, TEXT, TRUSTED
 from pair import Pair, packages_of_here
 
 MAGIC = "%%homie"
@@ -34,21 +37,14 @@ def pair(base_image: str) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def trusted(pair: Pair) -> Iterator[None]:
-    """Laptop shows what desk sends unfiltered."""
-    pair.laptop.homie("trust", "desk")
-    yield
-    pair.laptop.homie("untrust", "desk")
-
-
-@pytest.fixture
 def twice(pair, tmp_path, monkeypatch):
-    """`await twice(cells)`: run them here, and with the magic on top; return both notebooks."""
+    """`await twice(*notebooks)`: run all their cells here, and with the magic on top; return both notebooks."""
     monkeypatch.setenv("HOMIE_HOME", str(pair.laptop.home))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("MPLCONFIGDIR", str(MATPLOTLIB))
 
-    async def twice(cells):
+    async def twice(*notebooks):
+        cells = [cell for notebook in notebooks for cell in notebook]
         runs = []
         for magic in ("", MAGIC):
             (folder := tmp_path / f"with{magic}").mkdir()
@@ -58,17 +54,19 @@ def twice(pair, tmp_path, monkeypatch):
     return twice
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-async def test_it_shows_the_same(name, twice):
+@pytest.mark.parametrize("kind", [TEXT, RICH, LIBRARIES], ids=["text", "rich", "libraries"])
+async def test_they_show_the_same(kind, twice):
     """But for what the filter takes away, which has tests of its own."""
-    here, there = await twice(NOTEBOOKS[name])
+    here, there = await twice(*kind.values())
     assert (found := difference(filtered(here), there)) == "", f"\n{found[:5000]}"
 
 
-@pytest.mark.usefixtures("trusted")
-@pytest.mark.parametrize("name", [*FILTERED, *TRUSTED])
-async def test_of_a_trusted_peer_all_is_the_same(name, twice):
-    here, there = await twice((NOTEBOOKS | TRUSTED)[name])
+async def test_of_a_trusted_peer_all_is_the_same(pair, twice):
+    pair.laptop.homie("trust", "desk")
+    try:
+        here, there = await twice(*((NOTEBOOKS | TRUSTED)[name] for name in (*FILTERED, *TRUSTED)))
+    finally:
+        pair.laptop.homie("untrust", "desk")
     assert (found := difference(here, there)) == "", f"\n{found[:5000]}"
 
 
