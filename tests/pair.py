@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any, Self
 import docker
 import plain_user
 import psutil
+from made_ready import give_environments, keep_environments, remove_tree
 
 from homie_core.client import Client
 from homie_core.config import config_file, create, set_value
@@ -33,8 +33,6 @@ from homie_core.model.peer import Standing
 from homie_core.store.identity import create_node, new_secret, read_peer_id
 
 HOMIE = Path(sys.executable).with_name("homie")
-CACHE = Path(__file__).parents[1] / ".cache" / "test" / "environments"
-"""Packages of earlier pairs, so that not each has to compile them anew; may be removed at any time."""
 IMAGE = os.environ.get("HOMIE_TEST_IMAGE", "homie-base:bookworm")
 FOUND_WITHIN = 20.0
 """Seconds that two nodes get to find each other."""
@@ -173,6 +171,10 @@ class Node:
                 container.remove(force=True)
 
 
+OPEN: set["Pair"] = set()
+"""The pairs that run in this process."""
+
+
 class Pair:
     """`laptop` and `desk`, set up, running, and aware of each other while the `with` lasts.
 
@@ -204,9 +206,12 @@ class Pair:
 
     def __enter__(self) -> Self:
         try:
+            for pair in OPEN:
+                pair.keep()
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._start, *zip(*self._settings, strict=True)))
             self.wait_until_found()
+            OPEN.add(self)
         except BaseException:
             self.close()
             raise
@@ -236,25 +241,33 @@ class Pair:
             give_environments(node.home)
         node.homie("up")
 
+    def _nodes(self) -> tuple[Node, ...]:
+        return self.laptop, self.desk, *self._joined
+
     def _wait_until(self, found: Callable[[], bool]) -> None:
         until = time.monotonic() + FOUND_WITHIN
         while not found():
             if time.monotonic() > until:
-                nodes = (self.laptop, self.desk, *self._joined)
-                seen = "".join(f"{node.name} sees {node.peers()}\n{node.log()}" for node in nodes)
+                seen = "".join(f"{node.name} sees {node.peers()}\n{node.log()}" for node in self._nodes())
                 raise AssertionError(f"after {FOUND_WITHIN:.0f} s {seen}")
             time.sleep(0.02)
 
+    def keep(self) -> None:
+        """Let later pairs have what these nodes have made ready so far: some of them live as long as the tests."""
+        for node in self._nodes():
+            if node.uid is None:
+                keep_environments(node.home)
+
     def close(self) -> None:
         """End all daemons and remove their homes; harmless if they are gone."""
+        OPEN.discard(self)
         try:
-            for node in (self.laptop, self.desk, *self._joined):
-                if node.uid is None:
-                    keep_environments(node.home)
+            self.keep()
+            for node in self._nodes():
                 node.end()
         finally:
             if self._folder.exists():
-                _remove(self._folder)
+                remove_tree(self._folder)
 
 
 def _shares(settings: Mapping[str, str]) -> bool:
@@ -266,58 +279,6 @@ def runs(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def give_environments(home: Path) -> None:
-    """Let the node of this home have what earlier ones have made ready.
-
-    By links to the folders: each holds thousands of files, and to make names for all and remove them again took
-    longer than all else that a pair does.
-    """
-    given = _made(home / "environments")
-    for entry in CACHE.glob("*"):
-        if entry.is_dir() and not entry.name.startswith("building-"):
-            (given / entry.name).symlink_to(entry)
-        elif entry.is_file():
-            shutil.copy2(entry, given)
-
-
-def keep_environments(home: Path) -> None:
-    """Let later ones have what this node has made ready and no earlier one has."""
-    environments = home / "environments"
-    if not environments.exists():
-        return
-    kept = _made(CACHE)
-    # `asked-*`, the small files that name an environment, come after the environments: what is named is there.
-    for entry in sorted(environments.iterdir(), key=lambda entry: entry.is_file()):
-        if entry.name.startswith("building-") or (kept / entry.name).exists():
-            continue
-        building = Path(tempfile.mkdtemp(prefix="building-", dir=kept))
-        copy = shutil.copytree if entry.is_dir() else shutil.copy2
-        copy(entry, building / entry.name, **({"copy_function": _link} if entry.is_dir() else {}))
-        with contextlib.suppress(OSError):  # another test process was quicker
-            (building / entry.name).rename(kept / entry.name)
-        _remove(building)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _link(source: str, target: str) -> None:
-    """A second name instead of a copy where that can be: the files are read-only."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a tree with read-only folders in it."""
-    for where, _, _ in os.walk(folder):
-        Path(where).chmod(0o700)
-    shutil.rmtree(folder)
 
 
 def free_port(kind: socket.SocketKind) -> int:

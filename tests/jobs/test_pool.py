@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from made_ready import give_environments, keep_environments
 from msgspec import structs
-from pair import give_environments, keep_environments
 
 from homie_core.daemon.pool import LEAST_MEMORY, Pool, Ready, Workshop, fits
 from homie_core.daemon.running import Running

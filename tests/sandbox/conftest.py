@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pair import give_environments, keep_environments
+from made_ready import give_environments, keep_environments
 from podman_lab import IMAGE
 from sandbox_lab import NODE, Lab
 
