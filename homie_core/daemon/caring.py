@@ -6,19 +6,22 @@ A job is started again only when its host has said that it runs no more, or when
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
+from homie_core.daemon.renewing import RENEWALS, Hold
 from homie_core.daemon.submitting import Submitter
 from homie_core.daemon.tasks import Tasks
-from homie_core.engine.lease import Tenure
 from homie_core.model.control import Placed, RunRequest
-from homie_core.model.errors import HomieError, NoPeer, PeerRefused, PeerUnreachable
+from homie_core.model.errors import CannotWrite, HomieError, PeerRefused
 from homie_core.model.event import Ended
-from homie_core.model.job import How, Outcome, Ticket
+from homie_core.model.job import How, Outcome
 from homie_core.model.names import JobId, PeerId
 from homie_core.runner.clock import boottime
 from homie_core.store.journal import Journal, Sent
@@ -27,10 +30,8 @@ log = logging.getLogger(__name__)
 
 LOST = frozenset({How.LOST, How.EVICTED, How.KILLED, How.FAILED, How.LAPSED})
 """Ends that are none of the job's own doing."""
-RENEWALS = 6
-"""Renewals in the time of one lease."""
-SILENCE = 0.5
-"""Part of a lease without an answer, after which none is renewed any more until the host is heard again."""
+FULL = 5.0
+"""Seconds between two looks whether a full disk has room again."""
 
 
 @dataclass
@@ -42,6 +43,8 @@ class Care:
     submitter: Submitter
     clock: Callable[[], float] = boottime
     _tasks: Tasks = field(default_factory=Tasks)
+    _at: dict[JobId, Sent] = field(default_factory=dict)
+    """Where each is, or was last; the journal also knows who is just being asked to take it."""
     _placed: dict[JobId, Placed] = field(default_factory=dict)
     """Where jobs were started again."""
     _forgone: set[JobId] = field(default_factory=set)
@@ -51,18 +54,34 @@ class Care:
     def recover(self) -> None:
         """Go on with those that an earlier life of the daemon cared for."""
         for request, again in self.journal.cared():
-            self.take(request, again)
+            self._take(request, again)
 
-    def take(self, request: RunRequest, again: int) -> None:
-        """Care for a job that has just been brought to its host."""
-        self.journal.care(request, again)
+    async def submit(self, request: RunRequest, placing: "asyncio.Future[Placed]", meter: Meter) -> Sent:
+        """Bring a job to its host, and care for it from then on if it may be started again."""
+        sent = await self.submitter.submit(request, placing, meter)
+        if request.retry:
+            self._take(request, request.retry)
+        return sent
+
+    def _take(self, request: RunRequest, again: int) -> None:
+        """Care for a job that is with its host."""
+        try:
+            self.journal.care(request, again)
+        except CannotWrite as error:
+            log.warning("job %s is not started again if this daemon ends now: %s", request.id, error)
         self._moves[request.id] = asyncio.get_running_loop().create_future()
         self._tasks.start(self._care(request, again), f"care for {request.id}")
 
     def forgo(self, job: JobId) -> None:
-        """Start this job nowhere any more."""
+        """Start this job nowhere any more, also after a restart: it is stopped, or its end has been told."""
         if job in self._moves:
             self._forgone.add(job)
+            with contextlib.suppress(CannotWrite):
+                self.journal.care_no_more(job)
+
+    def at(self, job: JobId) -> Sent | None:
+        """Return where a job is that is cared for."""
+        return self._at.get(job)
 
     def minds(self, job: JobId) -> bool:
         """Return whether a job may yet be started again."""
@@ -82,75 +101,81 @@ class Care:
         await self._tasks.cancel()
 
     async def _care(self, request: RunRequest, again: int) -> None:
-        been: set[PeerId] = set()
-        while sent := self.journal.sent(request.id):
+        job, been, sent = request.id, frozenset[PeerId](), self.journal.sent(request.id)
+        while sent:
+            self._at[job] = sent
             outcome = await self._until_over(sent, request.lease)
-            if again == 0 or sent.job in self._forgone or (outcome and outcome.how not in LOST):
+            if again == 0 or job in self._forgone or (outcome and outcome.how not in LOST):
                 break
-            been.add(sent.peer)
-            again -= 1
-            why = outcome.how.value if outcome else "silent"
-            log.info("job %s is lost on %s: %s", sent.job, sent.peer_name, why)
-            placed = await self._bring(request, frozenset(been))
-            if placed is None:
+            log.info("job %s is lost on %s: %s", job, sent.peer_name, outcome.how.value if outcome else "silent")
+            been, again = been | {sent.peer}, again - 1
+            await self._when_room(functools.partial(self.journal.care, request, again))
+            brought = await self._bring(request, sent, been)
+            if brought is None:
                 break
             why = f"{sent.peer_name} is lost; it starts again, from its beginning"
-            move, self._moves[sent.job] = self._moves[sent.job], asyncio.get_running_loop().create_future()
-            self.journal.care(request, again)
-            self._placed[sent.job] = Placed(peer=placed.peer, id=placed.id, why=why, trusted=placed.trusted)
-            move.set_result(self._placed[sent.job])
-        self.journal.care_no_more(request.id)
-        self._forgone.discard(request.id)
-        self._moves.pop(request.id).set_result(None)
+            sent, placed = brought
+            self._at[job], self._placed[job] = sent, structs.replace(placed, why=why)
+            move, self._moves[job] = self._moves[job], asyncio.get_running_loop().create_future()
+            move.set_result(self._placed[job])
+            if job in self._forgone:  # meanwhile
+                self._tasks.start(self.submitter.withdraw(sent.peer, job), f"withdraw {job}")
+        self._moves.pop(job).set_result(None)
+        self._at.pop(job, None)
+        self._forgone.discard(job)
+        await self._when_room(functools.partial(self.journal.care_no_more, job))
 
-    async def _bring(self, request: RunRequest, but: frozenset[PeerId]) -> Placed | None:
-        placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        before = self.journal.sent(request.id)
-        try:
-            await self.submitter.bring(request, placing, Meter(up=True), but)
-            return placing.result()
-        except HomieError as error:
-            log.info("job %s finds no other host: %s", request.id, error)
-            if before:
-                self.journal.send(before)
-            return None
+    async def _bring(
+        self, request: RunRequest, before: Sent, but: frozenset[PeerId]
+    ) -> tuple[Sent, Placed] | None:
+        """Bring a job that runs nowhere to another host; return None if nobody takes it."""
+        while True:
+            placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
+            try:
+                return await self.submitter.bring(request, placing, Meter(up=True), but), placing.result()
+            except CannotWrite as error:
+                log.warning("job %s waits to be started again: %s", request.id, error)
+                await asyncio.sleep(FULL)
+            except HomieError as error:
+                log.info("job %s finds no other host: %s", request.id, error)
+                await self._when_room(functools.partial(self.journal.send, before))
+                return None
+
+    async def _when_room(self, write: Callable[[], None]) -> None:
+        """Write, as soon as there is room."""
+        while True:
+            try:
+                return write()
+            except CannotWrite as error:
+                log.warning("the care for jobs waits: %s", error)
+            await asyncio.sleep(FULL)
 
     async def _until_over(self, sent: Sent, lease: float) -> Outcome | None:
         """Return how a job ended on its host; None if that is silent, and the job can run there no more."""
-        tenure, heard = Tenure(lease, 0.0), [self.clock()]
-        tenure.sent(self.clock())  # perhaps an earlier life of this daemon has just renewed it
-        following = asyncio.create_task(self._follow(sent, heard), name=f"end of {sent.job}")
-        renewing = asyncio.create_task(self._renew(sent, tenure, heard), name=f"lease of {sent.job}")
+        hold = Hold(self.links, sent.peer, sent.job, lease, self.clock)
+        following = asyncio.create_task(self._follow(sent, hold), name=f"end of {sent.job}")
+        keeping = asyncio.create_task(hold.keep(), name=f"lease of {sent.job}")
         try:
-            while not following.done() and self.clock() < tenure.until:
+            while not following.done() and not hold.over:
                 await asyncio.wait({following}, timeout=lease / RENEWALS)
             return following.result() if following.done() else None
         finally:
-            for task in (following, renewing):
+            for task in (following, keeping):
                 task.cancel()
-            await asyncio.gather(following, renewing, return_exceptions=True)
+            await asyncio.gather(following, keeping, return_exceptions=True)
 
-    async def _follow(self, sent: Sent, heard: list[float]) -> Outcome:
+    async def _follow(self, sent: Sent, hold: Hold) -> Outcome:
         """Wait for the end; note when the host was heard."""
         after = 0
         while True:
             try:
                 async for record in self.links.to(sent.peer).events(sent.job, after):
-                    after, heard[0] = record.seq, self.clock()
+                    after = record.seq
+                    hold.heard()
                     if isinstance(record.event, Ended):
                         return record.event.outcome
-            except (PeerUnreachable, NoPeer) as error:
-                log.debug("job %s at %s: %s", sent.job, sent.peer_name, error)
             except PeerRefused as error:  # it does not know the job any more
                 return Outcome(how=How.LOST, status=1, detail=str(error)[:2000])
+            except HomieError as error:
+                log.debug("job %s at %s: %s", sent.job, sent.peer_name, error)
             await asyncio.sleep(1.0)
-
-    async def _renew(self, sent: Sent, tenure: Tenure, heard: list[float]) -> None:
-        ticket = Ticket()
-        while True:
-            if self.clock() - heard[0] < SILENCE * tenure.length:
-                tenure.sent(self.clock())
-                with contextlib.suppress(HomieError):
-                    ticket = await self.links.to(sent.peer).renew(sent.job, ticket)
-                    heard[0] = self.clock()
-            await asyncio.sleep(tenure.length / RENEWALS)

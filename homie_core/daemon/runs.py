@@ -38,6 +38,7 @@ from homie_core.model.errors import (
     HomieError,
     NoPeer,
     NoRoom,
+    PeerRefused,
     PeerUnreachable,
     TransferError,
     UnsafeName,
@@ -83,7 +84,7 @@ class Runs:
         """
         meter = Meter(up=True)
         placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        submitting = self._tasks.start(self._submitter.submit(request, placing, meter), f"submit {request.id}")
+        submitting = self._tasks.start(self.care.submit(request, placing, meter), f"submit {request.id}")
         self._submitting[request.id] = submitting
         submitting.add_done_callback(lambda _: self._submitting.pop(request.id))
         await asyncio.wait({submitting, placing}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,8 +93,6 @@ class Runs:
         async for progress in watch(submitting, meter):
             yield progress
         sent = submitting.result()
-        if request.retry:
-            self.care.take(request, request.retry)
         async for news in self._relay(sent, 0, request.results, outbox):
             yield news
 
@@ -214,6 +213,7 @@ class Runs:
                         if isinstance(record.event, Ended):
                             if record.event.outcome.how in LOST and await self.care.settled(sent.job):
                                 break
+                            self.care.forgo(sent.job)
                             if delivery:
                                 async for news in deliver(link, sent.job, collected, delivery):
                                     if not isinstance(news, Delivered) or news.files or news.notes:
@@ -232,6 +232,10 @@ class Runs:
                     if self.care.moved(sent):
                         continue
                     why = f"{sent.peer_name} ended the connection"
+                except PeerRefused:  # it does not know the job any more
+                    if await self.care.settled(sent.job):
+                        continue
+                    raise
                 except (PeerUnreachable, NoPeer) as error:
                     why, full = str(error), isinstance(error, NoRoom)
                 if not away:
@@ -244,7 +248,7 @@ class Runs:
 
     def sent(self, job: JobId) -> Sent:
         """Return where a job of mine went; raise HomieError if it was not sent from here."""
-        sent = self.journal.sent(job)
+        sent = self.care.at(job) or self.journal.sent(job)
         if sent is None:
             if self.journal.damage:
                 raise HomieError(f"where job {job} went is not known here: {self.journal.damage}")

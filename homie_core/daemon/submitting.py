@@ -6,13 +6,14 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
+from homie_core.daemon.renewing import Hold
 from homie_core.daemon.tasks import Tasks
 from homie_core.engine.asking import Asking
 from homie_core.engine.placement import choose, refused
@@ -78,8 +79,19 @@ class Submitter:
             return frozenset((await link.offer(spec)).missing)
 
         files = list(zip(spec.files, request.files, strict=True))
-        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)
+        async with self._holding(sent, spec):
+            await self._upload(sent, files, frozenset(accepted.missing), missing, meter)
         return sent
+
+    @asynccontextmanager
+    async def _holding(self, sent: Sent, spec: JobSpec) -> AsyncIterator[None]:
+        """Meanwhile renew its lease, if it has one: an upload may take longer than that."""
+        keep = Hold(self.links, sent.peer, sent.job, spec.lease).keep() if spec.lease else asyncio.sleep(0)
+        keeping = asyncio.create_task(keep, name=f"lease of {sent.job}")
+        try:
+            yield
+        finally:
+            keeping.cancel()
 
     async def _find_host(
         self, request: RunRequest, spec: JobSpec, but: frozenset[PeerId]
@@ -100,7 +112,7 @@ class Submitter:
                 asking.drop(peer)
                 if isinstance(error, LinkBroke):
                     unsure = True
-                    self.tasks.start(self._withdraw(peer.id, spec.id), f"withdraw {spec.id}")
+                    self.tasks.start(self.withdraw(peer.id, spec.id), f"withdraw {spec.id}")
                 continue
             if isinstance(answer, Queued):
                 asking.waits(peer, answer)
@@ -113,7 +125,7 @@ class Submitter:
     async def _offer(self, peer: PeerId, spec: JobSpec, most: int | None) -> Accepted | Queued:
         return await self._ask(peer, lambda link: link.offer_for(spec, most))
 
-    async def _withdraw(self, peer: PeerId, job: JobId) -> None:
+    async def withdraw(self, peer: PeerId, job: JobId) -> None:
         """End a job at a host that may have taken it, but whose answer was lost."""
         for _ in range(WITHDRAWALS):
             with suppress(PeerUnreachable, NoPeer):

@@ -4,7 +4,8 @@ What comes over a network may be late by minutes, and no clock here knows the ti
 a ticket, and counts from the moment at which its host had handed that out: that is before it was sent. Its
 submitter counts from the moment at which it sent the last renewal. So when it has sent none for as long as the
 lease is, and `MARGIN`, the job runs nowhere any more, whatever was lost, late or doubled, as long as the two
-clocks run equally fast to within a few percent. (Gray and Cheriton, Leases, SOSP 1989.)
+clocks drift apart by less than `MARGIN` meanwhile: a few percent in minutes, 100 ppm in a day, the longest lease.
+(Gray and Cheriton, Leases, SOSP 1989.)
 """
 
 from dataclasses import dataclass, field

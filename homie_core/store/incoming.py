@@ -15,7 +15,7 @@ from homie_core.model.job import FileRef
 from homie_core.model.names import Digest, FileName, JobId, safe_file_name
 from homie_core.model.quantity import show_size
 from homie_core.model.session import Offered
-from homie_core.store.room import room
+from homie_core.store.room import is_full, room
 
 
 class Incoming:
@@ -125,6 +125,8 @@ class Delivery:
                     os.mkdir(part, dir_fd=folder)
                 inner = os.open(part, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             except OSError as error:
+                if is_full(error):
+                    raise
                 raise UnsafeName.because(name, f"{part} is no folder below the results") from error
             finally:
                 os.close(folder)

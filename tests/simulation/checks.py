@@ -4,11 +4,13 @@ from typing import Any
 
 from nodes import LENT, Node
 from people import Front
-from programs import Deed
+from programs import Deed, Run
 
 from homie_core.model.job import How, State
 from homie_core.runner.frames import STDERR, STDOUT
 
+NO_RUN = Run(None, 0.0)  # type: ignore[arg-type]
+"""What a job did whose program was not started."""
 UNEXPLAINED = (How.LOST, How.FAILED, How.KILLED, How.EVICTED)
 """Ends that need something to have happened to the job's host."""
 
@@ -54,6 +56,7 @@ def left(node: Node) -> list[str]:
     hosting, machine = node.hosting, node.machine
     admission = hosting.admission
     wrong = [f"{job.job.spec.id} is still {job.job.state.value}" for job in hosting.jobs()]
+    wrong += [f"{job} is still cared for" for job in node.runs.care._moves]
     if admission.running or admission.queue or admission.receiving:
         wrong.append("capacity is still held")
     waiting = set(hosting._pool._ready) if hosting._pool else set()
@@ -66,39 +69,65 @@ def left(node: Node) -> list[str]:
     return [f"{node.name}: {each}" for each in wrong]
 
 
-def story(front: Front, deed: Deed | None, explained: bool) -> list[str]:
-    """What a submitter has heard is what happened. `explained`: something was done to its job, or its host."""
-    if not front.sent:
+def runs(front: Front, deed: Deed | None) -> list[str]:
+    """A job is started once, or again on another machine as often as it may be, and never runs twice at once."""
+    if deed is None:
         return []
+    wrong, names = [], [run.machine.name for run in deed.runs]
+    if len(names) > 1 + front.request.retry or len(set(names)) < len(names):
+        wrong.append(f"was started on {names}, and may be started again {front.request.retry} times")
+    if deed.twice:
+        wrong.append(f"ran in two places {deed.twice}")
+    if front.stopped_at is not None and any(run.at > front.stopped_at + 1.0 for run in deed.runs):
+        wrong.append(f"was stopped at {front.stopped_at:.2f}, and started again")
+    if front.concluded_at is not None and any(run.at > front.concluded_at for run in deed.runs):
+        wrong.append(f"was started again, though its end was heard at {front.concluded_at:.2f}")
+    return [f"{front.job} {each}" for each in wrong]
+
+
+def story(front: Front, deed: Deed | None, explained: bool, disturbed: bool) -> list[str]:
+    """What a submitter has heard is what happened.
+
+    `explained`: something was done to its job, or its host; `disturbed`: or it may not have been heard for long.
+    """
     if not front.concluded:
         return [f"{front.job} of {front.node.name}: its end was not heard (placed at {front.placed})"]
     if front.outcome is None:
         if deed:
             return [f"{front.job} was run, and its end was not heard: {front.gone}"]
         return [f"{front.job} was accepted, and is not known: {front.gone}"] if front.placed else []
-    return [f"{front.job} {wrong}" for wrong in _told(front, deed or Deed(), front.outcome, explained)]
+    run = (deed and deed.on(front.host)) or NO_RUN
+    wrong = _told(front, run, front.outcome, explained or (front.request.retry > 0 and disturbed))
+    if front.outcome.how is How.STOPPED and front.placed and not front.to_be_stopped:
+        wrong.append("was stopped, and nobody asked for that")
+    if front.request.retry and not disturbed:
+        if deed and len(deed.runs) > 1:
+            wrong.append("was started again, and nothing happened")
+        if front.outcome.how is How.LAPSED:
+            wrong.append("has lapsed, and nothing happened")
+    return [f"{front.job} {each}" for each in wrong]
 
 
-def _told(front: Front, deed: Deed, outcome: Any, explained: bool) -> list[str]:
+def _told(front: Front, run: Run, outcome: Any, explained: bool) -> list[str]:
     wrong = []
     for stream, kind in ((1, STDOUT), (2, STDERR)):
-        read, wrote = front.read[stream], deed.written[kind]
+        read, wrote = front.read[stream], run.written[kind]
         if read != (wrote if outcome.how is How.EXITED else wrote[: len(read)]):
             wrong.append(f"wrote {len(wrote)} bytes to {stream}, and {len(read)} came ({outcome.how.value})")
-    if outcome.how is How.EXITED and (found := front.results()) != deed.results:
-        wrong.append(f"made {deed.results}, and {found} came")
+    if outcome.how is How.EXITED and (found := front.results()) != run.results:
+        wrong.append(f"made {run.results}, and {found} came")
     if explained:
         return wrong
-    if outcome.how is How.FAILED and not deed.starts and _is_full(outcome.detail):
+    if outcome.how is How.FAILED and run is NO_RUN and _is_full(outcome.detail):
         return wrong
     if outcome.how in UNEXPLAINED:
         wrong.append(f"is {outcome}, and nothing happened to it")
     if outcome.how is How.EXPIRED and front.uploaded:
         wrong.append("had all its files, and was given up for want of them")
-    exited = deed.status is not None and not deed.killed
+    exited = run.status is not None and not run.killed
     ended = outcome.how, outcome.status
-    if exited and outcome.how not in (How.OUTPUT, How.DEADLINE) and ended != (How.EXITED, deed.status):
-        wrong.append(f"exited with {deed.status}, and is said to be {outcome}")
+    if exited and outcome.how not in (How.OUTPUT, How.DEADLINE) and ended != (How.EXITED, run.status):
+        wrong.append(f"exited with {run.status}, and is said to be {outcome}")
     return wrong
 
 

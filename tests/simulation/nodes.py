@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import math
 import random
 from collections.abc import Coroutine
 from pathlib import Path
@@ -37,10 +38,15 @@ class Node:
 
     def __init__(self, number: int, lan: Lan, machine: Machine, rng: random.Random, pool: int) -> None:
         self.lan, self.machine, self.random, self._pool = lan, machine, rng, pool
+        self.number = number
         self.id, self.name = PeerId(f"{number + 1:064x}"), NodeName(f"node{number}")
         self.address = f"10.0.0.{number + 1}"
         self.life: NodeLife | None = None
         self.ready = False
+        self.gone = False
+        """Whether it is away for good."""
+        self.struck_at = -math.inf
+        """When something happened to it last that may move a job with a lease."""
         self.boots = 0
         self.sharing = True
         self.keeps = 1 << 40
@@ -58,7 +64,11 @@ class Node:
         assert self.life is None
         self.boots += 1
         life = self.life = NodeLife(
-            f"{self.name}/{self.boots}", self.machine.wall, lambda: self.machine.disk_full, self.random
+            f"{self.name}/{self.boots}",
+            self.machine.clock,
+            self.machine.wall,
+            lambda: self.machine.disk_full,
+            self.random,
         )
         life.dies_at = dies_at
         life.trace = lambda what: self.lan.trace(f"{life.name} {what}")
@@ -69,6 +79,11 @@ class Node:
         """End the daemon, as by `kill -9`."""
         if self.life:
             self.life.end()
+
+    def lose_power(self) -> None:
+        """End the daemon and all that runs here."""
+        self.crash()
+        self.machine.lose_power()
 
     def go_down(self) -> None:
         """End the daemon as `homie down` does."""
@@ -120,6 +135,7 @@ class Node:
         self.gossip = Gossip(me, self.table, self, self._air, self.pins.__setitem__)  # type: ignore[arg-type]
         self.runs = Runs(journal, Links(self.gossip.peers, self), wall=self.clock.now)  # type: ignore[arg-type]
         self.hosting.recover()
+        self.runs.care.recover()
         await self.gossip.open()
         self.ready = True
         for front in self.fronts:
@@ -171,7 +187,7 @@ class Node:
     # What the network brings.
 
     def hear(self, beat: Beat, source: str) -> None:
-        if self.up:
+        if self.up and not self.machine.asleep:
             self.life.context.copy().run(self.air.receive, beat, source)
 
     def greet(self, caller: PeerId, address: str, hello: Hello) -> Hello:

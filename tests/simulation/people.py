@@ -22,13 +22,27 @@ SCRIPT = b"a script of the simulation, which nobody reads"
 class Front:
     """One job as its submitter sees it."""
 
-    def __init__(self, world: Any, node: Node, plan: tuple[str, ...], timeout: float, target: str | None) -> None:
+    def __init__(
+        self,
+        world: Any,
+        node: Node,
+        plan: tuple[str, ...],
+        timeout: float,
+        target: str | None,
+        retry: int,
+        lease: float,
+    ) -> None:
         self.world, self.node = world, node
         self.job = JobId(plan[0])
         self.folder = node.machine.folder / "out" / self.job
         self.sent = False
+        self.sent_at = 0.0
         self.placed: str | None = None
         """The name of the host that has it, once this has been heard."""
+        self.host: str | None = None
+        """The name of the host that is asked now."""
+        self.hosts: set[str] = set()
+        """All that were."""
         self.uploaded = False
         """Whether its host has all its files, as far as this one has heard."""
         self.heard = 0
@@ -40,6 +54,10 @@ class Front:
         self.gone = ""
         """Why nothing more can be heard of it, if that was said."""
         self.concluded_at: float | None = None
+        self.to_be_stopped = False
+        """Whether its submitter wants it to end."""
+        self.stopped_at: float | None = None
+        """When its host said that it is being stopped."""
         self._task: asyncio.Task[Any] | None = None
         self._times = 0
         self._slow = world.random.choice((0.0, 0.01, 2.0))
@@ -54,6 +72,8 @@ class Front:
             args=plan,
             ask=Ask(cpus=float(plan[1]), timeout=timeout),
             node=target,
+            retry=retry,
+            lease=lease,
         )
         node.fronts.append(self)
 
@@ -64,7 +84,7 @@ class Front:
     def begin(self) -> None:
         """Ask for it now, or when there is a daemon."""
         if self.node.up and not self.sent:
-            self.sent = True
+            self.sent, self.sent_at = True, self.world.loop.now
             self._talk(self.node.runs.run(self.request))
 
     def daemon_began(self) -> None:
@@ -75,6 +95,8 @@ class Front:
     def attach(self) -> None:
         """See it again, from where it was left."""
         self._times += 1
+        if self.request.retry:  # it may be elsewhere by now, with another story
+            self._begin_anew()
         if self.node.up:
             self._talk(self.node.runs.follow(self.job, self.heard, str(self.folder / str(self._times))))
 
@@ -87,12 +109,13 @@ class Front:
     def stop(self) -> None:
         """End the job before its time."""
         if self.placed and self.node.up and not self.concluded:
-            self.world.stopped.add(self.job)
+            self.to_be_stopped = True
             self.node.start(self._stop(), f"stop {self.job}")
 
     async def _stop(self) -> None:
         try:
             await self.node.runs.stop(self.job)
+            self.stopped_at = self.world.loop.now
         except HomieError as error:
             self.world.trace(f"stop {self.job}: {error}")
 
@@ -102,18 +125,26 @@ class Front:
         self._task = self.node.start(self._listen(news), f"front end of {self.job}")
 
     async def _listen(self, news: Any) -> None:
+        first = True
         try:
             async with aclosing(news):
                 async for each in news:
                     await asyncio.sleep(self._slow * self.world.random.random())
-                    effect("front end told", functools.partial(self._hear, each))
+                    effect("front end told", functools.partial(self._hear, each, first))
+                    first = False
         except HomieError as error:
             effect("front end refused", functools.partial(self._refused, error))
 
-    def _hear(self, news: Any) -> None:
+    def _hear(self, news: Any, first: bool) -> None:
         match news:
             case Placed(peer=peer):
-                self.placed = self.placed or (peer if not self._times else None)
+                if not first:
+                    self.world.trace(f"{self.job} starts again on {peer}")
+                    self._begin_anew()
+                if not first or not self._times:
+                    self.placed = peer
+                self.host = peer
+                self.hosts.add(peer)
             case Delivered(folder=folder, files=files):
                 self.delivered = Path(folder), files
             case JobEvent(record=record):
@@ -137,6 +168,9 @@ class Front:
         else:
             self.gone = str(error)
             self._conclude()
+
+    def _begin_anew(self) -> None:
+        self.heard, self.read, self.delivered = 0, {1: b"", 2: b""}, None
 
     def results(self) -> dict[str, bytes]:
         """Return the files that came back, by name."""

@@ -6,9 +6,13 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from swaps import swapped
+
+from homie_core.daemon.caring import Care
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.pool import Ready
 from homie_core.daemon.reception import Reception
+from homie_core.daemon.renewing import Hold
 from homie_core.daemon.running import Running
 from homie_core.daemon.runs import Runs
 from homie_core.daemon.submitting import Submitter
@@ -58,12 +62,12 @@ PLANTED = {
         Change(
             Submitter,
             "bring",
-            "await self._upload(sent, files, frozenset(accepted.missing), missing, meter)",
-            "try:\n"
-            "        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)\n"
-            "    except PeerUnreachable:\n"
+            "await self._upload(",
+            "with suppress(PeerUnreachable):\n"
+            "            await self._upload(sent, files, frozenset(accepted.missing), missing, meter)\n"
+            "            return sent\n"
             "        sent, _, accepted = await self._find_host(request, spec, but)\n"
-            "        await self._upload(sent, files, frozenset(accepted.missing), missing, meter)",
+            "        await self._upload(",
         ),
     ],
     "collection that forgets": [
@@ -111,6 +115,15 @@ PLANTED = {
     "an engine that does not answer is asked once to remove a sandbox": [
         Change(Ready, "discard", "if time.monotonic() > until", "if True"),
     ],
+    "a second copy is started while the host is only silent": [
+        Change(Care, "_until_over", "not hold.over", "hold.clock() - hold.heard_at < lease / 2"),
+    ],
+    "the runner ignores its lease": [
+        Change(Runner, "watch", "boottime() >= self.lease", "False"),
+    ],
+    "the submitter renews after silence": [
+        Change(Hold, "keep", "self.clock() - self.heard_at >= SILENCE * self.length", "False"),
+    ],
     "ages are told by a clock that people set": [
         Change(Steady, "now", "self._then + boottime() - self._began", "time.time()"),
     ],
@@ -131,6 +144,5 @@ def planted(bug: str) -> Iterator[None]:
             assert source.count(old) == 1, f"{name} has changed: {old!r} is {source.count(old)} times in it"
             made: dict[str, Any] = {}
             exec(compile(source.replace(old, new), f"<{bug}>", "exec"), real.__globals__, made)
-            stack.callback(setattr, owner, name, real)
-            setattr(owner, name, made[name])
+            stack.enter_context(swapped({(owner, name): made[name]}))
         yield

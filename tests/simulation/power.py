@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from clocks import Clock
+from swaps import swapped
 from virtual import LIFE, Life, Loop, PowerCut
 
 FILES = ("mkdir", "rmdir", "unlink", "remove", "rename", "replace", "link", "ftruncate", "write", "pwrite")
@@ -28,8 +30,15 @@ CHATTER = {"datagram", "request"}
 class NodeLife(Life):
     """A life on a machine: with its wall clock and its disk."""
 
-    def __init__(self, name: str, wall: Callable[[], float], is_full: Callable[[], bool], rng: random.Random):
-        super().__init__(name)
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        wall: Callable[[], float],
+        is_full: Callable[[], bool],
+        rng: random.Random,
+    ) -> None:
+        super().__init__(name, clock)
         self.wall, self.is_full, self.random = wall, is_full, rng
         self.trace: Callable[[str], None] = lambda what: None
 
@@ -66,28 +75,25 @@ def _full(what: str) -> None:
 def simulated(loop: Loop, seed: int) -> Iterator[None]:
     """Let all clocks, all chance and all effects on files be the simulation's."""
     rng = random.Random(f"chance {seed}")
-    with contextlib.ExitStack() as stack:
+    connect = sqlite3.connect
 
-        def put(owner: Any, name: str, value: Any) -> None:
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, value)
+    def wall() -> float:
+        life = LIFE.get()
+        return life.wall() if isinstance(life, NodeLife) else 1.7e9 + loop.now
 
-        def wall() -> float:
-            life = LIFE.get()
-            return life.wall() if isinstance(life, NodeLife) else 1.7e9 + loop.now
-
-        put(time, "monotonic", loop.time)
-        put(time, "clock_gettime", lambda _: loop.time())
-        put(time, "time", wall)
-        put(secrets, "token_hex", lambda size=32: f"{rng.getrandbits(8 * size):0{2 * size}x}")
-        put(uuid, "uuid4", lambda: uuid.UUID(int=rng.getrandbits(128)))
-        put(random, "uniform", rng.uniform)
-        for name in FILES:
-            put(os, name, _gated(name, getattr(os, name)))
-        put(os, "open", _gated_open(os.open))
-        put(Path, "write_bytes", _gated_write(Path.write_bytes))
-        connect = sqlite3.connect
-        put(sqlite3, "connect", lambda *args, **options: Database(connect(*args, **options)))
+    changes = {
+        (time, "monotonic"): loop.time,
+        (time, "time"): wall,
+        (time, "clock_gettime"): lambda clock: loop.boottime(),
+        (secrets, "token_hex"): lambda size=32: f"{rng.getrandbits(8 * size):0{2 * size}x}",
+        (uuid, "uuid4"): lambda: uuid.UUID(int=rng.getrandbits(128)),
+        (random, "uniform"): rng.uniform,
+        (os, "open"): _gated_open(os.open),
+        (Path, "write_bytes"): _gated_write(Path.write_bytes),
+        (sqlite3, "connect"): lambda *args, **options: Database(connect(*args, **options)),
+        **{(os, name): _gated(name, getattr(os, name)) for name in FILES},
+    }
+    with swapped(changes):
         yield
 
 

@@ -2,25 +2,57 @@
 
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from virtual import Loop
-
+from homie_core.runner.__main__ import LEASE_LOOK
 from homie_core.runner.frames import STDERR, STDOUT
+
+if TYPE_CHECKING:
+    from sandboxes import Machine
+
+
+AWAKE = LEASE_LOOK + 0.5
+"""Seconds after waking in which a machine may not have noticed yet that it has slept past a lease."""
+
+
+@dataclass
+class Run:
+    """One run of a job's program, and what it did."""
+
+    machine: "Machine"
+    at: float
+    written: dict[int, bytes] = field(default_factory=lambda: {STDOUT: b"", STDERR: b""})
+    status: int | None = None
+    """With which it ended by itself."""
+    killed: bool = False
+    results: dict[str, bytes] = field(default_factory=dict)
+    over: bool = False
+
+    def may_act(self, now: float) -> bool:
+        """Whether it can have an effect now that it should not, if there is another run."""
+        return not self.over and self.machine.clock.wakes + AWAKE < now
 
 
 @dataclass
 class Deed:
     """What one job's program has done, wherever: the truth that everybody's stories are compared with."""
 
-    starts: list[str] = field(default_factory=list)
-    """On which machines it was started."""
-    written: dict[int, bytes] = field(default_factory=lambda: {STDOUT: b"", STDERR: b""})
-    status: int | None = None
-    """With which it ended by itself."""
-    killed: bool = False
-    results: dict[str, bytes] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    twice: str = ""
+    """When two runs of it could act at once, if ever."""
+
+    def on(self, machine: str | None) -> Run | None:
+        """Return the last run on this machine."""
+        return next((run for run in reversed(self.runs) if run.machine.name == machine), None)
+
+    def acts(self, run: Run, now: float) -> None:
+        """Note that a run does something."""
+        others = [other.machine.name for other in self.runs if other is not run and other.may_act(now)]
+        if others and run.may_act(now):
+            self.twice = self.twice or f"at {now:.2f} on {run.machine.name} and {others}"
 
 
 Ledger = dict[str, Deed]
@@ -46,7 +78,7 @@ class Program:
 
     pids = 0
 
-    def __init__(self, argv: list[str], folder: Path, loop: Loop, ledger: Ledger, machine: str, wake) -> None:
+    def __init__(self, argv: list[str], folder: Path, machine: "Machine", wake: Callable[[], None]) -> None:
         self.argv, self.env, self.cwd, self.session = argv, {}, "/work", False
         job, cpus, lines, gap, status, stubborn = argv[2:8]
         self._random = random.Random(f"program {job}")
@@ -57,7 +89,7 @@ class Program:
             stubborn == "True",
         )
         self.cpus = float(cpus)
-        self._folder, self._loop, self._wake = folder, loop, wake
+        self._folder, self._loop, self._wake = folder, machine.loop, wake
         self._said = 0
         Program.pids += 1
         self.pid = Program.pids
@@ -65,9 +97,9 @@ class Program:
         self.pipes = [Pipe(STDOUT), Pipe(STDERR)]
         self.ended: int | None = None
         """Its exit status or minus the signal, until the runner has asked for it."""
-        self.deed = ledger.setdefault(job, Deed())
-        self.deed.starts.append(machine)
-        self.deed.written = {STDOUT: b"", STDERR: b""}
+        self.deed, self.run = machine.ledger.setdefault(job, Deed()), Run(machine, machine.loop.now)
+        self.deed.runs.append(self.run)
+        self.deed.acts(self.run, machine.loop.now)
         self._later()
 
     def close(self, pipe: Pipe) -> None:
@@ -75,14 +107,14 @@ class Program:
 
     def send_signal(self, number: int) -> None:
         if self.ended is None and (number == signal.SIGKILL or not self._stubborn):
-            self.deed.killed = True
+            self.run.killed = True
             self.end(-number)
 
     def end(self, status: int) -> None:
         """It is over, in whatever way."""
         if not self.running or self.ended is not None:
             return
-        self.ended = status
+        self.ended, self.run.over = status, True
         for pipe in self.pipes:
             pipe.closed = True
         self._wake()
@@ -93,18 +125,19 @@ class Program:
     def _go_on(self) -> None:
         if not self.running or self.ended is not None:
             return
+        self.deed.acts(self.run, self._loop.now)
         if self._said == self._lines:
-            self.deed.results = {"result": f"{self._lines} lines\n".encode(), "sub/done": b"yes"}
-            for name, content in self.deed.results.items():
+            self.run.results = {"result": f"{self._lines} lines\n".encode(), "sub/done": b"yes"}
+            for name, content in self.run.results.items():
                 (self._folder / name).parent.mkdir(exist_ok=True)
                 (self._folder / name).write_bytes(content)
-            self.deed.status = self._status
+            self.run.status = self._status
             self.end(self._status)
             return
         kind = self._random.choice((STDOUT, STDOUT, STDERR))
         line = f"{self._said} ".encode() + b"." * self._random.choice((0, 10, 200)) + b"\n"
         self._said += 1
-        self.deed.written[kind] += line
+        self.run.written[kind] += line
         next(pipe for pipe in self.pipes if pipe.kind == kind).data += line
         self._wake()
         self._later()

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from clocks import CLOCK, Clock
+
 LIFE: contextvars.ContextVar["Life | None"] = contextvars.ContextVar("LIFE", default=None)
 """Whose code runs; None: the world's, which is never cut off."""
 
@@ -27,7 +29,7 @@ class PowerCut(BaseException):
 class Life:
     """One life of one node's daemon. `at_end` is what others notice of its death."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock | None = None) -> None:
         self.name = name
         self.alive = True
         self.effects = 0
@@ -37,6 +39,7 @@ class Life:
         self.at_end: list[Callable[[], None]] = []
         self.context = contextvars.Context()
         self.context.run(LIFE.set, self)
+        self.context.run(CLOCK.set, clock)
 
     def end(self) -> None:
         """From now on nothing of it happens."""
@@ -111,8 +114,21 @@ class Loop(asyncio.AbstractEventLoop):
         if not done():
             self.now = max(self.now, until)
 
+    def suspend(self, clock: Clock, seconds: float) -> None:
+        """Let a machine sleep: what was to happen on it happens that much later, or when it wakes."""
+        clock.wakes, clock.slept = self.now + seconds, clock.slept + seconds
+        self._agenda = [
+            (at + seconds if handle._context.get(CLOCK) is clock else at, number, handle)
+            for at, number, handle in self._agenda
+        ]
+        heapq.heapify(self._agenda)
+
     def _run(self, handle: asyncio.Handle) -> None:
         if handle.cancelled():
+            return
+        clock = handle._context.get(CLOCK)
+        if clock and clock.wakes > self.now:
+            heapq.heappush(self._agenda, (clock.wakes, next(self._numbers), handle))
             return
         life = handle._context.get(LIFE)
         if life and not life.alive:
@@ -133,7 +149,13 @@ class Loop(asyncio.AbstractEventLoop):
     # What asyncio asks of a loop.
 
     def time(self) -> float:
-        return self.now
+        clock = CLOCK.get()
+        return self.now - clock.slept if clock else self.now
+
+    def boottime(self) -> float:
+        """Return what a clock of this machine shows that goes on while it sleeps; it has whole microseconds."""
+        clock = CLOCK.get()
+        return round(self.now * clock.rate, 6) if clock else self.now
 
     def call_soon(self, callback, *args, context=None):
         handle = asyncio.Handle(callback, args, self, context)
@@ -143,11 +165,13 @@ class Loop(asyncio.AbstractEventLoop):
     call_soon_threadsafe = call_soon
 
     def call_later(self, delay, callback, *args, context=None):
-        return self.call_at(self.now + delay, callback, *args, context=context)
+        return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(self, when, callback, *args, context=None):
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._agenda, (max(when, self.now), next(self._numbers), handle))
+        clock = CLOCK.get()
+        at = when + clock.slept if clock else when
+        handle = asyncio.TimerHandle(at, callback, args, self, context)
+        heapq.heappush(self._agenda, (max(at, self.now), next(self._numbers), handle))
         return handle
 
     def _timer_handle_cancelled(self, handle):

@@ -16,7 +16,7 @@ from virtual import LIFE, Loop
 
 from homie_core.model.errors import BadMessage, HomieError, LinkBroke, PeerUnreachable
 from homie_core.model.event import Accepted, Queued, Record
-from homie_core.model.job import JobSpec
+from homie_core.model.job import JobSpec, Ticket
 from homie_core.model.names import JobId
 from homie_core.model.peer import Beat, Hello
 from homie_core.model.report import Gone, Report, ReportRequest
@@ -44,7 +44,12 @@ class Lan:
     trace: Callable[[str], None] = lambda what: None
 
     def passes(self, a: str, b: str) -> bool:
-        return (a, b) not in self.cut
+        return (a, b) not in self.cut and not any(self.nodes[each].machine.asleep for each in (a, b))
+
+    def heal(self) -> None:
+        """From now on all arrives, once."""
+        self.cut.clear()
+        self.loss = self.doubling = 0.0
 
     def both(self, a: str, b: str) -> bool:
         return self.passes(a, b) and self.passes(b, a)
@@ -121,6 +126,9 @@ class Wire:
             return encode(node.reception.offer(self._here.id, decode(sent, JobSpec), most))
 
         return decode(await self._ask(offer), Accepted | Queued)  # type: ignore[arg-type]
+
+    async def renew(self, job: str, ticket: Ticket) -> Ticket:
+        return await self._ask(lambda node: node.reception.renew(self._here.id, job, ticket))
 
     async def stop(self, job: str) -> None:
         await self._ask(lambda node: node.reception.stop(self._here.id, job))

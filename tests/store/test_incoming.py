@@ -1,10 +1,12 @@
+import errno
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from homie_core.model.errors import TransferError, UnsafeName
+from homie_core.model.errors import CannotWrite, TransferError, UnsafeName
 from homie_core.model.job import FileRef
 from homie_core.model.names import Digest, FileName, JobId
 from homie_core.store.incoming import Delivery, Inbox
@@ -68,6 +70,16 @@ def test_a_linked_folder_is_not_entered(tmp_path):
     with pytest.raises(UnsafeName, match="sub is no folder"):
         deliver(out, ref("sub/x"))
     assert list(outside.iterdir()) == []
+
+
+def test_a_full_disk_is_no_unsafe_name(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "mkdir", full)
+    with pytest.raises(CannotWrite, match="out is full; make room there"):
+        deliver(tmp_path / "out", ref("sub/x"))
 
 
 @pytest.mark.parametrize("name", ["../x", "/abs/x", "a/../../x", "a//b", ".", "c:x", "a\\b", "x\n", "\x1b[2J", ""])
