@@ -158,7 +158,7 @@ class Node:
         until = time.monotonic() + 10
         while any(runs(process) for process in left) and time.monotonic() < until:
             time.sleep(0.01)
-        if left:
+        if left and self.uid is None:  # a plain user has none of Docker's
             self._remove_sandboxes()
         for mount in reversed(psutil.disk_partitions(all=True)):
             if Path(mount.mountpoint).is_relative_to(self.home):
