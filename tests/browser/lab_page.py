@@ -23,6 +23,7 @@ KEPT = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] / ".cach
 """Screenshots, and what the page and the server said when a test failed."""
 WITHIN = 30_000.0
 """Milliseconds that JupyterLab gets for what it does by itself."""
+expect.set_options(timeout=WITHIN)
 CELL_WITHIN = 60_000.0
 """Milliseconds that a cell gets."""
 COUNTED = re.compile(r"^\[\d+\]:$")
