@@ -29,8 +29,9 @@ from podman_lab import scratch
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
-UID = 1000
-"""Of nobody in particular: it need not have a name, nor a home."""
+UID = 60_600
+"""Of nobody in particular: it need not have a name, nor a home. More than `useradd` gives to anybody: when a
+PlainUser goes, all that runs as him is ended, also what another worker's tests run."""
 NEWCOMER = "newcomer"
 
 
