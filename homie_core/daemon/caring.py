@@ -19,7 +19,7 @@ from homie_core.daemon.renewing import RENEWALS, Hold
 from homie_core.daemon.submitting import Submitter
 from homie_core.daemon.tasks import Tasks
 from homie_core.model.control import Placed, RunRequest
-from homie_core.model.errors import CannotWrite, HomieError, PeerRefused
+from homie_core.model.errors import CannotWrite, HomieError, NoPeer, PeerRefused
 from homie_core.model.event import Ended
 from homie_core.model.job import How, Outcome
 from homie_core.model.names import JobId, PeerId
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 LOST = frozenset({How.LOST, How.EVICTED, How.KILLED, How.FAILED, How.LAPSED})
 """Ends that are none of the job's own doing."""
+PATIENCE, AGAIN = 20.0, 1.0
+"""Seconds in which another host may turn up that can take a job, and between two looks for one."""
 FULL = 5.0
 """Seconds between two looks whether a full disk has room again."""
 
@@ -129,6 +131,7 @@ class Care:
         self, request: RunRequest, before: Sent, but: frozenset[PeerId]
     ) -> tuple[Sent, Placed] | None:
         """Bring a job that runs nowhere to another host; return None if nobody takes it."""
+        until = self.clock() + PATIENCE
         while True:
             placing: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
             try:
@@ -137,6 +140,9 @@ class Care:
                 log.warning("job %s waits to be started again: %s", request.id, error)
                 await asyncio.sleep(FULL)
             except HomieError as error:
+                if isinstance(error, NoPeer) and not placing.done() and self.clock() < until:
+                    await asyncio.sleep(AGAIN)
+                    continue
                 log.info("job %s finds no other host: %s", request.id, error)
                 await self._when_room(functools.partial(self.journal.send, before))
                 return None

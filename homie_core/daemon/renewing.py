@@ -1,7 +1,6 @@
 """A submitter's hold on a job that has a lease: it is renewed while its host is heard, from its acceptance on."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,8 +15,10 @@ RENEWALS = 6
 """Renewals in the time of one lease."""
 SILENCE = 0.5
 """Part of a lease without an answer, after which none is renewed any more until the host is heard again."""
-PATIENCE = 0.25
-"""Part of a lease for which one answer is waited for."""
+PATIENCE = 2.0
+"""Seconds for which an answer is waited for, at least; with long leases until the next renewal is due."""
+AGAIN = 1.0
+"""Seconds until a host that did not answer is asked again, at most."""
 
 
 @dataclass
@@ -48,14 +49,18 @@ class Hold:
 
     async def keep(self) -> None:
         """Renew it until cancelled. A silent host is only asked for a ticket, which renews nothing."""
-        ticket = Ticket()
+        ticket, period = Ticket(), self.length / RENEWALS
         while True:
             if self.clock() - self.heard_at >= SILENCE * self.length:
                 ticket = Ticket()
-            if ticket.ticket:
+            if renews := bool(ticket.ticket):
                 self.tenure.sent(self.clock())
-            with contextlib.suppress(HomieError, TimeoutError):
-                async with asyncio.timeout(PATIENCE * self.length):
+            try:
+                async with asyncio.timeout(max(PATIENCE, period)):
                     ticket = await self.links.to(self.peer).renew(self.job, ticket)
-                self.heard()
-            await asyncio.sleep(self.length / RENEWALS)
+            except (HomieError, TimeoutError):
+                await asyncio.sleep(min(AGAIN, period))
+                continue
+            self.heard()
+            if renews or not ticket.ticket:
+                await asyncio.sleep(period)

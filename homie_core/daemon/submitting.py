@@ -86,8 +86,11 @@ class Submitter:
     @asynccontextmanager
     async def _holding(self, sent: Sent, spec: JobSpec) -> AsyncIterator[None]:
         """Meanwhile renew its lease, if it has one: an upload may take longer than that."""
-        keep = Hold(self.links, sent.peer, sent.job, spec.lease).keep() if spec.lease else asyncio.sleep(0)
-        keeping = asyncio.create_task(keep, name=f"lease of {sent.job}")
+        if spec.lease is None:
+            yield
+            return
+        hold = Hold(self.links, sent.peer, sent.job, spec.lease)
+        keeping = asyncio.create_task(hold.keep(), name=f"lease of {sent.job}")
         try:
             yield
         finally:

@@ -93,6 +93,8 @@ def story(front: Front, deed: Deed | None, explained: bool, disturbed: bool) -> 
     if not front.concluded:
         return [f"{front.job} of {front.node.name}: its end was not heard (placed at {front.placed})"]
     if front.outcome is None:
+        if front.request.retry and disturbed and not (deed and any(run.status is not None for run in deed.runs)):
+            return []  # its submitter ended while it moved it, and nobody had it then
         if deed:
             return [f"{front.job} was run, and its end was not heard: {front.gone}"]
         return [f"{front.job} was accepted, and is not known: {front.gone}"] if front.placed else []

@@ -75,7 +75,7 @@ def test_silence_for_less_than_half_its_lease_does_not_end_a_quiet_job(world):
     front = job(world, lease=40.0, lines=1, gap=60.0)
     until(world, lambda: front.heard == 2)
     ends = host(world, front).address, front.node.address
-    world.troubles._cut({ends, ends[::-1]}, 19.0)
+    world.troubles._cut({ends, ends[::-1]}, 19.9)
     until(world, lambda: front.concluded)
     assert (front.outcome.how, len(ran(world, front))) == (How.EXITED, 1)
     assert front.concluded_at > 60.0
@@ -111,6 +111,16 @@ def test_who_comes_when_its_host_has_dropped_it_sees_it_start_again(world, runni
     running.node.boot()
     until(world, lambda: running.concluded)
     assert (running.gone, running.outcome.how, len(ran(world, running))) == ("", How.EXITED, 2)
+
+
+def test_another_host_may_turn_up_a_little_later(world, running):
+    first, others = host(world, running), [node for node in world.nodes if node not in (running.node,)]
+    for node in others:
+        node.lose_power()
+    world.loop.run(world.loop.now + 25.0)
+    next(node for node in others if node is not first).boot()
+    until(world, lambda: running.concluded)
+    assert (running.outcome.how, len(ran(world, running))) == (How.EXITED, 2)
 
 
 def test_one_that_is_stopped_while_it_is_moved_does_not_go_on(world, running):
