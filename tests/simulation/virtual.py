@@ -165,7 +165,8 @@ class Loop(asyncio.AbstractEventLoop):
     call_soon_threadsafe = call_soon
 
     def call_later(self, delay, callback, *args, context=None):
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        # A wait that is too short to be added to the time would come again and again, at the same moment.
+        return self.call_at(self.time() + max(delay, 1e-6), callback, *args, context=context)
 
     def call_at(self, when, callback, *args, context=None):
         clock = CLOCK.get()
