@@ -7,7 +7,7 @@ from homie_core.client.control import Client
 from homie_core.model.control import Delivered, JobEvent, JobView, News
 from homie_core.model.errors import HomieError
 from homie_core.model.event import Output
-from homie_core.model.job import Kind, State
+from homie_core.model.job import Kind
 from homie_core.model.names import JobId
 
 
@@ -38,8 +38,6 @@ def fetched(client: Client, view: JobView, folder: Path | None, tell: Callable[[
     """
     if folder is None and view.results and Path(view.results).is_dir():
         raise HomieError(f"the files of job {view.id} are in {view.results} already; name another folder")
-    if view.state not in (State.ENDED, None):
-        raise HomieError(f"job {view.id} is {view.state.value}; `homie attach {view.id}` waits for its end")
     for news in client.get(view.id, (folder or results_of(view.id)).absolute()):
         if isinstance(news, Delivered):
             return news

@@ -98,8 +98,11 @@ def test_attach_shows_a_job_from_its_start(
 def test_files_are_brought_once_it_has_ended(
     daemon: FakeDaemon, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    daemon.refuse = Refused(error="PeerRefused", message="job is running")
     assert main(["get", JOB]) == 1
-    assert f"job {JOB} is running; `homie attach {JOB}` waits for its end" in capfd.readouterr().err
+    assert capfd.readouterr().err == "homie: job is running\n"
+    daemon.refuse = None
+    daemon.asked.clear()
     daemon.jobs = [job_view(JOB, **ENDED)]
     folder = tmp_path / "homie-results" / JOB
     daemon.news = [

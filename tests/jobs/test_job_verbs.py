@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 from pair import Pair
+from waiting import wait_until
 
 from homie_core.client import Client
 
@@ -49,7 +49,8 @@ def sent(pair: Pair) -> str:
 
 def go(pair: Pair, job: str) -> None:
     """Let a script go on."""
-    until(lambda: list(pair.desk.home.glob("jobs/*/box/work/script.py")) != [])
+    script = "jobs/*/box/work/script.py"
+    wait_until(lambda: [*pair.desk.home.glob(script)], f"{job} has no folder", 40.0)
     (work,) = pair.desk.home.glob("jobs/*/box/work")
     (work / "go").touch()
 
@@ -59,21 +60,19 @@ def listed(pair: Pair, *options: str) -> dict[str, dict[str, Any]]:
     return {view["id"]: view for view in said}
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def comes_to(pair: Pair, job: str, state: str) -> None:
+    client = Client(pair.laptop.home)
 
+    def is_there() -> bool:
+        found = client.job(job).state
+        return found is not None and found.value == state
 
-def has(pair: Pair, job: str, state: str) -> bool:
-    found = Client(pair.laptop.home).job(job).state
-    return found is not None and found.value == state
+    wait_until(is_there, f"{job} is not {state}", 40.0)
 
 
 def test_from_its_id_to_its_files(pair: Pair, at_laptop: Path) -> None:
     homie, job = pair.laptop.homie, sent(pair)
-    until(lambda: homie("logs", job[:4]).stdout == "one\n")
+    wait_until(lambda: homie("logs", job[:4]).stdout == "one\n", "nothing is heard of it", 40.0)
     view = listed(pair)[job]
     assert (view["state"], view["title"], view["peer"], view["mine"]) == ("running", "script.py", "desk", True)
     assert homie("logs", job).stderr == "oh\n"
@@ -107,12 +106,13 @@ def test_from_its_id_to_its_files(pair: Pair, at_laptop: Path) -> None:
 
 def test_the_one_that_waits_says_for_what_and_is_cancelled(pair: Pair, at_laptop: Path) -> None:
     first, second = sent(pair), sent(pair)
-    until(lambda: has(pair, first, "running"))
+    comes_to(pair, first, "running")
     assert listed(pair)[second]["state"] == "queued"
     assert listed(pair)[second]["note"].startswith("place 1: ")
     assert "queued, place 1" in pair.laptop.homie("jobs").stdout
     pair.laptop.homie("cancel", second, first)
-    until(lambda: has(pair, first, "ended") and has(pair, second, "ended"))
+    comes_to(pair, first, "ended")
+    comes_to(pair, second, "ended")
     assert {first, second} & listed(pair).keys() == set(), "who cancels a job knows its end"
     assert {listed(pair, "-a")[job]["outcome"]["how"] for job in (first, second)} == {"stopped"}
 
@@ -141,9 +141,9 @@ def test_a_job_of_an_earlier_life_of_the_daemon(pair: Pair, at_laptop: Path) -> 
     daemon.wait(10)
     pair.laptop.homie("up")
     pair.wait_until_found()
-    until(lambda: has(pair, job, "running"))
+    comes_to(pair, job, "running")
     go(pair, job)
-    until(lambda: has(pair, job, "ended"))
+    comes_to(pair, job, "ended")
     assert listed(pair)[job]["outcome"]["status"] == 3
     pair.laptop.homie("get", job)
     assert (at_laptop / "homie-results" / job / "made.txt").read_text() == "made"
@@ -151,7 +151,7 @@ def test_a_job_of_an_earlier_life_of_the_daemon(pair: Pair, at_laptop: Path) -> 
 
 def test_a_host_that_is_away(pair: Pair, at_laptop: Path) -> None:
     job = sent(pair)
-    until(lambda: has(pair, job, "running"))
+    comes_to(pair, job, "running")
     daemon = psutil.Process(Client(pair.desk.home).status().pid)
     with pair.laptop.popen("logs", "-f", job, stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout.readline() == "one\n"
@@ -165,7 +165,7 @@ def test_a_host_that_is_away(pair: Pair, at_laptop: Path) -> None:
         assert refused.returncode == 1
         pair.desk.homie("up")
         pair.wait_until_found()
-        until(lambda: has(pair, job, "running"))
+        comes_to(pair, job, "running")
         go(pair, job)
         assert following.stdout.read() == "two\n", "it went on by itself"
     pair.laptop.homie("get", job)
