@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from homie_core.daemon import full_disk
 from homie_core.daemon.links import Links
 from homie_core.daemon.meter import Meter
 from homie_core.daemon.renewing import RENEWALS, Hold
@@ -32,8 +33,6 @@ LOST = frozenset({How.LOST, How.EVICTED, How.KILLED, How.FAILED, How.LAPSED})
 """Ends that are none of the job's own doing."""
 PATIENCE, AGAIN = 20.0, 1.0
 """Seconds in which another host may turn up that can take a job, and between two looks for one."""
-FULL = 5.0
-"""Seconds between two looks whether a full disk has room again."""
 
 
 @dataclass
@@ -111,7 +110,7 @@ class Care:
                 break
             log.info("job %s is lost on %s: %s", job, sent.peer_name, outcome.how.value if outcome else "silent")
             been, again = been | {sent.peer}, again - 1
-            await self._when_room(functools.partial(self.journal.care, request, again))
+            await full_disk.when_room(job, functools.partial(self.journal.care, request, again))
             brought = await self._bring(request, sent, been)
             if brought is None:
                 break
@@ -125,7 +124,7 @@ class Care:
         self._moves.pop(job).set_result(None)
         self._at.pop(job, None)
         self._forgone.discard(job)
-        await self._when_room(functools.partial(self.journal.care_no_more, job))
+        await full_disk.when_room(job, functools.partial(self.journal.care_no_more, job))
 
     async def _bring(
         self, request: RunRequest, before: Sent, but: frozenset[PeerId]
@@ -138,23 +137,14 @@ class Care:
                 return await self.submitter.bring(request, placing, Meter(up=True), but), placing.result()
             except CannotWrite as error:
                 log.warning("job %s waits to be started again: %s", request.id, error)
-                await asyncio.sleep(FULL)
+                await asyncio.sleep(full_disk.LOOK)
             except HomieError as error:
                 if isinstance(error, NoPeer) and not placing.done() and self.clock() < until:
                     await asyncio.sleep(AGAIN)
                     continue
                 log.info("job %s finds no other host: %s", request.id, error)
-                await self._when_room(functools.partial(self.journal.send, before))
+                await full_disk.when_room(before.job, functools.partial(self.journal.send, before))
                 return None
-
-    async def _when_room(self, write: Callable[[], None]) -> None:
-        """Write, as soon as there is room."""
-        while True:
-            try:
-                return write()
-            except CannotWrite as error:
-                log.warning("the care for jobs waits: %s", error)
-            await asyncio.sleep(FULL)
 
     async def _until_over(self, sent: Sent, lease: float) -> Outcome | None:
         """Return how a job ended on its host; None if that is silent, and the job can run there no more."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from homie_core.daemon import full_disk
 from homie_core.daemon.hosted import Hosted, remembered
 from homie_core.daemon.keeping import Keeping
 from homie_core.daemon.pool import Pool, Workshop, sweep_boxes
@@ -41,8 +42,6 @@ LATE = 3600.0
 """Seconds for which an offer may be on its way, held up: after them a job that was dropped could be taken anew."""
 AGAIN = 10.0
 """Seconds until an engine that does not remove a sandbox is asked again."""
-FULL = 5.0
-"""Seconds between two looks whether a full disk has room again."""
 
 
 @dataclass
@@ -304,7 +303,7 @@ class Hosting:
         outcome = Outcome(how=How.EVICTED, status=1, detail="its host went away")
         try:
             async for event, fact in running.events():
-                await self._when_room(functools.partial(self._record, hosted, event, fact))
+                await full_disk.when_room(hosted.job.spec.id, functools.partial(self._record, hosted, event, fact))
             outcome = running.outcome
         except Exception as error:
             log.exception("job %s could not be run", hosted.job.spec.id)
@@ -319,16 +318,7 @@ class Hosting:
             end()
         await self._clean_up(hosted, running)
         if hosted.job.state is not State.ENDED:
-            await self._when_room(end)
-
-    async def _when_room(self, write: Callable[[], None]) -> None:
-        """Write, as soon as there is room: what runs goes on meanwhile, and its sandbox keeps what it says."""
-        while True:
-            try:
-                return write()
-            except CannotWrite as error:
-                log.warning("what runs goes on, and waits to be heard: %s", error)
-            await asyncio.sleep(FULL)
+            await full_disk.when_room(hosted.job.spec.id, end)
 
     def _begin(self, hosted: Hosted, begun: Begun) -> None:
         self.journal.begin(hosted.job.spec.id, begun)

@@ -222,9 +222,7 @@ class Runs:
                                 self.journal.settle(sent.job, record.event.outcome)
                             yield JobEvent(record=record)
                             if delivery:  # whoever goes on reading here has heard it all
-                                with suppress(CannotWrite):
-                                    self.journal.see(sent.job, str(delivery.folder) if delivery.files else "")
-                                self._tasks.start(_forget(link, sent.job), f"forget {sent.job}")
+                                self._fetched(sent.job, link, delivery)
                             return
                         heard = record.seq
                         if heard > after:
@@ -245,6 +243,12 @@ class Runs:
                 pause = min(MAX_PAUSE, 2 * pause)
         finally:
             self._followed -= 1
+
+    def _fetched(self, job: JobId, link: Link, delivery: Delivery) -> None:
+        """Note that somebody has seen its end, and has its files; its host need not keep them."""
+        with suppress(CannotWrite):  # it is listed once more
+            self.journal.see(job, str(delivery.folder) if delivery.files else "")
+        self._tasks.start(_forget(link, job), f"forget {job}")
 
     def sent(self, job: JobId) -> Sent:
         """Return where a job of mine went; raise HomieError if it was not sent from here."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from swaps import swapped
 
+from homie_core.daemon import full_disk
 from homie_core.daemon.caring import Care
 from homie_core.daemon.hosting import Hosting
 from homie_core.daemon.pool import Ready
@@ -110,7 +111,7 @@ PLANTED = {
         ),
     ],
     "a full disk ends what runs": [
-        Change(Hosting, "_when_room", "except CannotWrite as error", "except ZeroDivisionError as error"),
+        Change(full_disk, "when_room", "except CannotWrite as error", "except ZeroDivisionError as error"),
     ],
     "an engine that does not answer is asked once to remove a sandbox": [
         Change(Ready, "discard", "if time.monotonic() > until", "if True"),
